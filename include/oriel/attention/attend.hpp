@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSL-1.0
+// The entry point.
+#pragma once
+
+#include <concepts>
+
+#include "oriel/attention/tasks.hpp"
+
+namespace oriel::inline v0 {
+
+/// Runs tasks: `run(n, f)` calls f(task, worker) once for every task < n, from at most workers()
+/// threads with different worker numbers, and returns when all have ended.
+template <class E>
+concept executor = requires(E& e, index n, void (*f)(index, index)) {
+  { e.workers() } noexcept -> std::convertible_to<index>;
+  e.run(n, f);
+};
+
+/// The calling thread.
+struct serial {
+  ORIEL_INLINE constexpr index workers() const noexcept { return 1; }
+  template <class F>
+  ORIEL_INLINE void run(index tasks, F&& f) const noexcept {
+    for (index i = 0; i < tasks; ++i) f(i, index{0});
+  }
+};
+
+/// Computes a call under a plan that was made before.
+///
+/// Requires   what check(plan, call, memory) lists, and on.workers() <= plan.workers (errc::plan).
+///            On error nothing has been written.
+/// No key     a row that sees no key gets out = 0 and lse = -inf.
+/// Accuracy   fp32 throughout, sums restarted every 1024 keys: on unit-normal data of 4096 keys the
+///            error against double is about 1e-6 of the largest output.
+/// Same bits  for any executor and any place of the keys (contiguous, ring at any phase, joined). A
+///            call of more than 8 rows (q_len * group) takes the row-lane kernel, a shorter one the
+///            decode kernel; within each, a query's result does not depend on the others in the call.
+/// Cost       2 * (head_dim + v_dim) flops per visible (query head, key) pair; each visible K and V
+///            row is read once per tile of query rows; writes out, lse and the workspace only.
+/// Source     Dao 2023 (FlashAttention-2), arXiv:2307.08691; sums: Milakov & Gimelshein 2018,
+///            arXiv:1805.02867.
+template <class Arch = default_arch, executor Executor = serial const>
+status attend(attend_plan const& plan, attention const& call, workspace memory,
+              Executor&& on = Executor{}) noexcept {
+  if (status s = check<Arch>(plan, call, memory); !s.ok()) return s;
+  if (on.workers() > plan.workers) {
+    return {errc::plan, "plan: the executor has more workers than it was made for"};
+  }
+  for (phase const part : phases) {
+    index const count = tasks<Arch>(plan, call, part);
+    if (count == 0) continue;
+    on.run(count, [&](index task, index worker) noexcept {
+      run_task<Arch>(plan, call, part, task, worker, memory);
+    });
+  }
+  return {};
+}
+
+/// The same with a plan for this one call: needs plan_attend(bounds_of(call),
+/// on.workers()).workspace_bytes() bytes of workspace.
+template <class Arch = default_arch, executor Executor = serial const>
+status attend(attention const& call, workspace memory, Executor&& on = Executor{}) noexcept {
+  if (status s = check<Arch>(call); !s.ok()) return s;
+  return attend<Arch>(plan_attend<Arch>(bounds_of(call), on.workers()), call, memory, on);
+}
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSL-1.0
+// Keys and values in a caller's tensors.
+#pragma once
+
+#include "oriel/cache/source.hpp"
+
+namespace oriel::inline v0 {
+
+inline constexpr view_rules k_rules{
+    "k: tokens, heads and dim must not be negative", "k: strides leave the address space",
+    "k.data must not be null", "k.data must be aligned to its element type"};
+inline constexpr view_rules v_rules{
+    "v: tokens, heads and dim must not be negative", "v: strides leave the address space",
+    "v.data must not be null", "v.data must be aligned to its element type"};
+
+/// Rejects keys and values that can't belong to the same tokens.
+ORIEL_INLINE status check_rows(tensor_view<float const> const& k,
+                               tensor_view<float const> const& v) noexcept {
+  if (status s = check(k, k_rules); !s.ok()) return s;
+  if (status s = check(v, v_rules); !s.ok()) return s;
+  if (k.tokens != v.tokens) return {errc::shape, "k.tokens must equal v.tokens"};
+  if (k.heads != v.heads) return {errc::heads, "k.heads must equal v.heads"};
+  if (k.heads < 1) return {errc::heads, "kv.heads must be at least 1"};
+  if (k.dim < 1) return {errc::shape, "k.dim must be at least 1"};
+  if (v.dim < 1) return {errc::shape, "v.dim must be at least 1"};
+  return {};
+}
+
+/// A caller's keys and values, read where they lie.
+///
+///   k : [kv_len, kv_heads, head_dim]   any token and head strides; last axis contiguous
+///   v : [kv_len, kv_heads, v_dim]      likewise
+///
+/// Token i has position first + i. An engine's own cache in any layout is read through the strides.
+class contiguous {
+ public:
+  ORIEL_INLINE constexpr contiguous(tensor_view<float const> k, tensor_view<float const> v,
+                                    index first = 0) noexcept
+      : k_(k), v_(v), first_(first) {}
+
+  ORIEL_INLINE status check() const noexcept {
+    if (status s = check_rows(k_, v_); !s.ok()) return s;
+    if (first_ <= -max_position || first_ >= max_position - k_.tokens) {
+      return {errc::position, "kv: positions must lie between -2^60 and 2^60"};
+    }
+    return {};
+  }
+  ORIEL_INLINE constexpr kv_shape shape() const noexcept { return {k_.heads, k_.dim, v_.dim}; }
+  ORIEL_INLINE constexpr range positions() const noexcept { return {first_, first_ + k_.tokens}; }
+  ORIEL_INLINE constexpr range lost() const noexcept { return {}; }
+  ORIEL_INLINE constexpr kv_run run_at(index head, index position) const noexcept {
+    index const t = position - first_;
+    return {k_.row(t, head), v_.row(t, head), k_.token_stride, v_.token_stride,
+            position,        k_.tokens - t};
+  }
+  ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
+    return oriel::overlaps(out, k_) || oriel::overlaps(out, v_);
+  }
+
+ private:
+  tensor_view<float const> k_;
+  tensor_view<float const> v_;
+  index first_;
+};
+
+}  // namespace oriel::inline v0

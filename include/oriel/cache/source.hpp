@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSL-1.0
+// Where keys and values come from: the contract of a source, and any source by value.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstring>
+
+#include "oriel/simd/arch.hpp"
+#include "oriel/view/overlap.hpp"
+
+namespace oriel::inline v0 {
+
+/// Sizes of the rows of a source.
+struct kv_shape {
+  index kv_heads = 0;
+  index head_dim = 0;
+  index v_dim = 0;
+  friend constexpr bool operator==(kv_shape const&, kv_shape const&) noexcept = default;
+};
+
+/// Consecutive rows of one kv head where they lie: key i of the run has position first + i and
+/// starts at k + i * k_stride; its value starts at v + i * v_stride. Strides count floats.
+struct kv_run {
+  float const* k = nullptr;
+  float const* v = nullptr;
+  index k_stride = 0;
+  index v_stride = 0;
+  index first = 0;
+  index rows = 0;
+
+  /// The run without its first `n` rows.
+  ORIEL_INLINE constexpr kv_run from(index n) const noexcept {
+    return {k + n * k_stride, v + n * v_stride, k_stride, v_stride, first + n, rows - n};
+  }
+};
+
+/// A source answers, about one sequence:
+///
+///   check()            ok, or why it can't be read
+///   shape()            kv heads and row sizes
+///   positions()        the positions it holds, one range
+///   lost()             positions it held once and holds no more (a mask must not reach them)
+///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p
+///   overlaps(out)      could writing `out` change what it holds?
+template <class S>
+concept kv_source = requires(S const& s, index i, tensor_view<float> out) {
+  { s.check() } noexcept -> std::same_as<status>;
+  { s.shape() } noexcept -> std::same_as<kv_shape>;
+  { s.positions() } noexcept -> std::same_as<range>;
+  { s.lost() } noexcept -> std::same_as<range>;
+  { s.run_at(i, i) } noexcept -> std::same_as<kv_run>;
+  { s.overlaps(out) } noexcept -> std::same_as<bool>;
+};
+
+/// Sources that own a state which grows: they are referred to, views are copied.
+template <class S>
+inline constexpr bool is_cache = requires { typename S::is_cache; };
+
+/// Any source, asked through pointers once per key tile. A view (contiguous, joined) is copied; a
+/// cache is referred to, must outlive this value, and is seen as it is when it is asked.
+class any_source {
+ public:
+  static constexpr std::size_t capacity = 128;
+
+  template <kv_source S, class Arch = default_arch>
+    requires(!std::is_same_v<S, any_source> && !is_cache<S>)
+  ORIEL_INLINE any_source(S const& view) noexcept : ask_(&answers<S, Arch>::table) {
+    static_assert(sizeof(S) <= capacity, "a source view holds at most 128 bytes");
+    static_assert(std::is_trivially_copyable_v<S>, "a source view must be trivially copyable");
+    std::memcpy(bytes_, &view, sizeof(S));
+  }
+
+  template <kv_source S, class Arch = default_arch>
+    requires is_cache<S>
+  ORIEL_INLINE any_source(S const& cache) noexcept : any_source(reference<S>{&cache}) {}
+  template <kv_source S>
+    requires is_cache<S>
+  any_source(S const&&) = delete;  // a cache is referred to: it must be an lvalue
+
+  ORIEL_INLINE status check() const noexcept { return ask_->check(bytes_); }
+  ORIEL_INLINE kv_shape shape() const noexcept { return ask_->shape(bytes_); }
+  ORIEL_INLINE range positions() const noexcept { return ask_->positions(bytes_); }
+  ORIEL_INLINE range lost() const noexcept { return ask_->lost(bytes_); }
+  ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
+    return ask_->run_at(bytes_, head, position);
+  }
+  ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
+    return ask_->overlaps(bytes_, out);
+  }
+
+ private:
+  template <class S>
+  struct reference {
+    S const* source;
+    ORIEL_INLINE status check() const noexcept { return source->check(); }
+    ORIEL_INLINE kv_shape shape() const noexcept { return source->shape(); }
+    ORIEL_INLINE range positions() const noexcept { return source->positions(); }
+    ORIEL_INLINE range lost() const noexcept { return source->lost(); }
+    ORIEL_INLINE kv_run run_at(index head, index p) const noexcept {
+      return source->run_at(head, p);
+    }
+    ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
+      return source->overlaps(out);
+    }
+  };
+
+  struct questions {
+    status (*check)(void const*) noexcept;
+    kv_shape (*shape)(void const*) noexcept;
+    range (*positions)(void const*) noexcept;
+    range (*lost)(void const*) noexcept;
+    kv_run (*run_at)(void const*, index, index) noexcept;
+    bool (*overlaps)(void const*, tensor_view<float> const&) noexcept;
+  };
+
+  template <class S, class Arch>
+  struct answers {
+    static S const& of(void const* bytes) noexcept { return *static_cast<S const*>(bytes); }
+    static status check(void const* s) noexcept { return of(s).check(); }
+    static kv_shape shape(void const* s) noexcept { return of(s).shape(); }
+    static range positions(void const* s) noexcept { return of(s).positions(); }
+    static range lost(void const* s) noexcept { return of(s).lost(); }
+    static kv_run run_at(void const* s, index head, index p) noexcept {
+      return of(s).run_at(head, p);
+    }
+    static bool overlaps(void const* s, tensor_view<float> const& out) noexcept {
+      return of(s).overlaps(out);
+    }
+    static constexpr questions table{check, shape, positions, lost, run_at, overlaps};
+  };
+
+  questions const* ask_;
+  alignas(std::max_align_t) std::byte bytes_[capacity] = {};
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSL-1.0
+// What every header stands on: the version namespace, the inlining rule, and the compiler settings
+// under which the library would be wrong.
+#pragma once
+
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error \
+    "oriel needs infinities (a hidden score is -inf). Compile without -ffinite-math-only: after -ffast-math or -Ofast add -fno-finite-math-only."
+#endif
+
+#if __cplusplus < 202002L
+#error "oriel needs C++20: compile with -std=c++20."
+#endif
+
+/// Functions that do not name an instruction set in a template argument are always inlined, so that
+/// translation units built for different instruction sets never share (and never swap) their code.
+#define ORIEL_INLINE [[gnu::always_inline]] inline
+/// The same for a lambda; stands after its parameter list.
+#define ORIEL_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace oriel::inline v0 {}

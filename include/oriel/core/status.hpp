@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSL-1.0
+// Errors are values: what went wrong, which argument, which rule.
+#pragma once
+
+#include "oriel/core/range.hpp"
+
+namespace oriel::inline v0 {
+
+/// The kinds of bad argument. `status::what` names the argument and the rule.
+enum class errc {
+  ok,
+  heads,      ///< head counts that do not match or do not divide
+  shape,      ///< a size, stride or dimension out of its range, or two that should be equal
+  memory,     ///< a null pointer where there is something to read or write
+  alignment,  ///< storage that is not aligned as required
+  alias,      ///< an output that overlaps an input
+  workspace,  ///< fewer workspace bytes than the plan asked for
+  mask,       ///< a mask whose parameters make no sense, such as a window of 0 keys
+  position,   ///< positions out of order or out of range
+  evicted,    ///< the mask reaches keys that a cache held once and has given up
+  plan,       ///< a call that its plan was not made for
+};
+
+/// Result of every entry point. When it is not ok, nothing has been written.
+struct [[nodiscard]] status {
+  errc code = errc::ok;
+  char const* what = "ok";  ///< literal that names the argument and the rule it breaks
+  index where = 0;          ///< which sequence of a batch
+
+  ORIEL_INLINE constexpr bool ok() const noexcept { return code == errc::ok; }
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSL-1.0
+// The algebra of attention: softmax over a union of key sets, from the softmax over each.
+#pragma once
+
+#include <cmath>
+
+#include "oriel/simd/exp2.hpp"
+#include "oriel/view/workspace.hpp"
+
+namespace oriel::inline v0 {
+
+inline constexpr double log2_e = 1.4426950408889634;
+inline constexpr double ln_2 = 0.6931471805599453;
+
+/// Softmax of some rows over the keys they have seen so far, scores in base 2:
+///
+///   m   [rows]         largest score, -inf before the first
+///   l   [rows]         sum of 2^(score - m)
+///   acc [rows, v_dim]  sum of 2^(score - m) * value; rows are padded to whole registers
+///
+/// A monoid: the identity is (-inf, 0, 0), merge is associative up to rounding. The library always
+/// merges leaves of 1024 keys from left to right, so that who computed a leaf changes no bit.
+/// Source: Milakov & Gimelshein 2018, arXiv:1805.02867; the merge: Ye et al. 2025, arXiv:2501.01005.
+template <class Arch>
+struct softmax_state {
+  float* m = nullptr;
+  float* l = nullptr;
+  float* acc = nullptr;
+  index v_dim = 0;
+
+  /// Floats between rows of acc.
+  ORIEL_INLINE constexpr index stride() const noexcept { return round_up(v_dim, lanes<Arch>); }
+
+  ORIEL_INLINE static softmax_state carve(carver& memory, index rows, index v_dim) noexcept {
+    softmax_state state{nullptr, nullptr, nullptr, v_dim};
+    state.m = memory.take<float>(rows);
+    state.l = memory.take<float>(rows);
+    state.acc = memory.take<float>(
+        saturating_mul(rows, saturating_add(v_dim, lanes<Arch> - 1) / lanes<Arch> * lanes<Arch>));
+    return state;
+  }
+
+  ORIEL_INLINE void reset(index rows) const noexcept {
+    for (index r = 0; r < rows; ++r) m[r] = -infinity, l[r] = 0.0f;
+    for (index i = 0; i < rows * stride(); ++i) acc[i] = 0.0f;
+  }
+
+  /// This state, then the keys of `next`.
+  void merge(softmax_state const& next, index rows) const noexcept {
+    for (index r = 0; r < rows; ++r) {
+      float const top = m[r] < next.m[r] ? next.m[r] : m[r];
+      if (top == -infinity) continue;
+      vec<Arch> const a = exp2<Arch>(broadcast<Arch>(m[r] - top));
+      vec<Arch> const b = exp2<Arch>(broadcast<Arch>(next.m[r] - top));
+      float* const own = acc + r * stride();
+      float const* const other = next.acc + r * stride();
+      for (index d = 0; d < stride(); d += lanes<Arch>) {
+        store<Arch>(own + d, fma<Arch>(load<Arch>(other + d), b, load<Arch>(own + d) * a));
+      }
+      vec<Arch> const sum =
+          fma<Arch>(broadcast<Arch>(next.l[r]), b, broadcast<Arch>(l[r]) * a);
+      store_partial<Arch>(l + r, sum, 1);
+      m[r] = top;
+    }
+  }
+
+  /// out [v_dim] = acc / l, or 0 where the row saw no key.
+  void write_out(index row, float* out) const noexcept {
+    float const sum = l[row];
+    // Adding 0 turns a -0 that a tiny negative product left behind into the 0 it stands for.
+    vec<Arch> const scale = broadcast<Arch>(sum > 0.0f ? 1.0f / sum : sum == 0.0f ? 0.0f : sum);
+    vec<Arch> const zero = broadcast<Arch>(0.0f);
+    float const* const from = acc + row * stride();
+    for (index d = 0; d < v_dim; d += lanes<Arch>) {
+      vec<Arch> const x = load<Arch>(from + d) * scale + zero;
+      store_partial<Arch>(out + d, x, static_cast<int>(min_of(lanes<Arch>, v_dim - d)));
+    }
+  }
+
+  /// Natural log of the sum of exp(score), -inf where the row saw no key.
+  float lse(index row) const noexcept {
+    if (l[row] == 0.0f) return -infinity;
+    return static_cast<float>(ln_2 * static_cast<double>(m[row]) +
+                              std::log(static_cast<double>(l[row])));
+  }
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: BSL-1.0
+// What a mask is: a small value that answers questions about positions, and never a byte per pair.
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include "oriel/core/status.hpp"
+
+namespace oriel::inline v0 {
+
+/// How much of a rectangle of queries x keys a mask shows. Ordered, so that the smaller of two is
+/// what their conjunction shows at most.
+enum class coverage { none, some, all };
+
+/// Where to look at all: up to four disjoint key ranges; more become their hull.
+using key_ranges = range_set<4>;
+/// What one query sees of the keys, where that is up to two ranges.
+using row_ranges = range_set<2>;
+
+/// A mask is a trivially copyable value with three questions about absolute positions:
+///
+///   visible(q, k)        does query q see key k?
+///   cover(queries, keys) none | some | all of the rectangle; `some` may be pessimistic, never wrong
+///   reach(queries)       key ranges that hold every key any of these queries may see
+///
+/// Two more are answered where the mask can: `row(q)`, the ranges that query q sees, when those are
+/// at most two (a partial tile is then masked without a call per element), and `check()`, a status
+/// that rejects senseless parameters. Ranges given to it are never empty.
+template <class M>
+concept mask = std::is_trivially_copyable_v<M> &&
+               requires(M const& m, index position, range span) {
+                 { m.visible(position, position) } noexcept -> std::same_as<bool>;
+                 { m.cover(span, span) } noexcept -> std::same_as<coverage>;
+                 { m.reach(span) } noexcept -> std::same_as<key_ranges>;
+               };
+
+/// A mask whose rows are intervals.
+template <class M>
+concept interval_mask = mask<M> && requires(M const& m, index q) {
+  { m.row(q) } noexcept -> std::same_as<row_ranges>;
+};
+
+/// ok, or why the parameters of `m` make no sense.
+template <mask M>
+ORIEL_INLINE constexpr status check_mask(M const& m) noexcept {
+  if constexpr (requires { m.check(); }) {
+    return m.check();
+  } else {
+    return {};
+  }
+}
+
+namespace detail {
+
+/// `cover` of a mask whose rows are one interval each, with ends that never fall as q grows: the
+/// first and the last query settle it.
+template <class M>
+ORIEL_INLINE constexpr coverage cover_by_rows(M const& m, range queries, range keys) noexcept {
+  range const first = m.row(queries.begin).hull();
+  range const last = m.row(queries.end - 1).hull();
+  if (intersect(keys, {first.begin, last.end}).empty()) return coverage::none;
+  bool const all = last.begin <= keys.begin && keys.end <= first.end;
+  return all ? coverage::all : coverage::some;
+}
+
+}  // namespace detail
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSL-1.0
+// Lane-wise operations the kernels are written in. xsimd where it has them; intrinsics where the
+// oldest xsimd we support (8.1) lacks them or is slow.
+#pragma once
+
+#include <limits>
+
+#include "oriel/simd/arch.hpp"
+
+namespace oriel::inline v0 {
+
+inline constexpr float infinity = std::numeric_limits<float>::infinity();
+
+#if ORIEL_X86
+/// The zero-masking forms of some AVX-512 intrinsics, with every lane kept, compile to the plain
+/// instruction; the plain forms make g++ 12 warn of an uninitialised value in its own header.
+inline constexpr __mmask16 every_lane = 0xffff;
+#endif
+
+template <class Arch>
+ORIEL_INLINE vec<Arch> load(float const* from) noexcept {
+  return vec<Arch>::load_unaligned(from);
+}
+
+template <class Arch>
+ORIEL_INLINE void store(float* to, vec<Arch> x) noexcept {
+  x.store_unaligned(to);
+}
+
+template <class Arch>
+ORIEL_INLINE vec<Arch> broadcast(float x) noexcept {
+  return vec<Arch>(x);
+}
+
+/// a * b + c rounded once where `has_fma<Arch>`, else a product and a sum.
+template <class Arch>
+ORIEL_INLINE vec<Arch> fma(vec<Arch> a, vec<Arch> b, vec<Arch> c) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    return _mm512_fmadd_ps(a, b, c);
+  } else if constexpr (has_fma<Arch> && x86_bytes<Arch> == 32) {
+    return _mm256_fmadd_ps(a, b, c);
+  } else {
+    return xsimd::fma(a, b, c);
+  }
+#else
+  return xsimd::fma(a, b, c);
+#endif
+}
+
+template <class Arch>
+ORIEL_INLINE vec<Arch> max(vec<Arch> a, vec<Arch> b) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) return _mm512_maskz_max_ps(every_lane, a, b);
+#endif
+  return xsimd::max(a, b);
+}
+
+/// Largest integer <= x, as a float.
+template <class Arch>
+ORIEL_INLINE vec<Arch> floor(vec<Arch> x) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) return _mm512_maskz_roundscale_ps(every_lane, x, 0x09);
+#endif
+  return xsimd::floor(x);
+}
+
+/// Is a > b in any lane?
+template <class Arch>
+ORIEL_INLINE bool any_greater(vec<Arch> a, vec<Arch> b) noexcept {
+  return xsimd::any(a > b);
+}
+
+/// Lane i is x where bit i of `bits` is set, else -inf. x may be anything where it is not taken.
+template <class Arch>
+ORIEL_INLINE vec<Arch> keep_or_hide(vec<Arch> x, unsigned bits) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    return _mm512_mask_blend_ps(static_cast<__mmask16>(bits), _mm512_set1_ps(-infinity), x);
+  }
+#endif
+  float lane[lanes<Arch>];
+  x.store_unaligned(lane);
+  unroll<lanes<Arch>>([&](auto i) ORIEL_INLINE_LAMBDA {
+    if ((bits >> i & 1u) == 0) lane[i] = -infinity;
+  });
+  return load<Arch>(lane);
+}
+
+/// The first `count` lanes from memory, 0 <= count <= lanes; the others are 0 and are not read.
+template <class Arch>
+ORIEL_INLINE vec<Arch> load_partial(float const* from, int count) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), from);
+  }
+#endif
+  float lane[lanes<Arch>] = {};
+  for (int i = 0; i < count; ++i) lane[i] = from[i];
+  return load<Arch>(lane);
+}
+
+/// Writes the first `count` lanes, 0 <= count <= lanes, and nothing behind them.
+template <class Arch>
+ORIEL_INLINE void store_partial(float* to, vec<Arch> x, int count) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1), x);
+    return;
+  }
+#endif
+  float lane[lanes<Arch>];
+  x.store_unaligned(lane);
+  for (int i = 0; i < count; ++i) to[i] = lane[i];
+}
+
+/// Asks for the cache line at `at` to be brought into L2; any address is allowed.
+ORIEL_INLINE void prefetch_l2(void const* at) noexcept { __builtin_prefetch(at, 0, 2); }
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSL-1.0
+// Whether two strided tensors share a byte.
+#pragma once
+
+#include <cstdint>
+
+#include "oriel/view/tensor_view.hpp"
+
+namespace oriel::inline v0 {
+
+/// Addresses [begin, end) that a view can touch.
+struct address_range {
+  std::uintptr_t begin = 0;
+  std::uintptr_t end = 0;
+
+  ORIEL_INLINE constexpr bool meets(address_range other) const noexcept {
+    return begin < other.end && other.begin < end;
+  }
+};
+
+/// Smallest address range around a checked view; empty for an empty view.
+template <class T>
+ORIEL_INLINE address_range footprint(tensor_view<T> const& view) noexcept {
+  if (view.empty()) return {};
+  index const t = (view.tokens - 1) * view.token_stride;
+  index const h = (view.heads - 1) * view.head_stride;
+  index const low = min_of(t, 0) + min_of(h, 0);
+  index const high = max_of(t, 0) + max_of(h, 0) + view.dim;
+  auto const base = reinterpret_cast<std::uintptr_t>(view.data);
+  return {base + static_cast<std::uintptr_t>(low) * sizeof(T),
+          base + static_cast<std::uintptr_t>(high) * sizeof(T)};
+}
+
+namespace detail {
+
+/// Does a multiple n * step, n in `steps`, lie in [low, high]?
+ORIEL_INLINE constexpr bool holds_multiple(index low, index high, index step,
+                                           range steps) noexcept {
+  if (step < 0) {
+    step = -step;
+    steps = {1 - steps.end, 1 - steps.begin};
+  }
+  if (step == 0) return !steps.empty() && low <= 0 && 0 <= high;
+  index const first = max_of(-round_down(-low, step) / step, steps.begin);
+  return first < steps.end && first * step <= high;
+}
+
+}  // namespace detail
+
+/// Do two checked views of the same element type share an element? Exact when their token strides
+/// are equal or one has a single token (so that q, k, v and out may be slices of one fused
+/// [tokens, 3, heads, dim] buffer); otherwise pessimistic: true when their address ranges meet.
+/// Cost O(1) where heads are packed, else O(a.heads * b.heads).
+template <class T, class U>
+ORIEL_INLINE bool overlaps(tensor_view<T> const& a, tensor_view<U> const& b) noexcept {
+  static_assert(sizeof(T) == sizeof(U));
+  if (!footprint(a).meets(footprint(b))) return false;
+  index const step = a.tokens == 1 ? b.token_stride : a.token_stride;
+  if (b.tokens != 1 && b.token_stride != step) return true;
+  auto const bytes = static_cast<index>(reinterpret_cast<std::uintptr_t>(b.data) -
+                                        reinterpret_cast<std::uintptr_t>(a.data));
+  auto const size = static_cast<index>(sizeof(T));
+  if (bytes % size != 0) return true;
+  index const apart = bytes / size;
+
+  // Row (ta, ha) of a starts at ta * step + ha * a.head_stride, row (tb, hb) of b at
+  // apart + tb * step + hb * b.head_stride: they meet where (ta - tb) * step lies in an interval.
+  range const steps{-(b.tokens - 1), a.tokens};
+  bool const packed_a = a.head_stride == a.dim;
+  bool const packed_b = b.head_stride == b.dim;
+  index const a_width = packed_a ? a.heads * a.dim : a.dim;
+  index const b_width = packed_b ? b.heads * b.dim : b.dim;
+  for (index ha = 0; ha < (packed_a ? 1 : a.heads); ++ha) {
+    for (index hb = 0; hb < (packed_b ? 1 : b.heads); ++hb) {
+      index const gap = apart + hb * b.head_stride - ha * a.head_stride;
+      if (detail::holds_multiple(gap - a_width + 1, gap + b_width - 1, step, steps)) return true;
+    }
+  }
+  return false;
+}
+
+/// Do the rows of a checked view stay clear of one another, as those of an output must? Nested
+/// strides only: the smaller stride steps over a row, the larger over all that it encloses.
+template <class T>
+ORIEL_INLINE constexpr bool rows_are_disjoint(tensor_view<T> const& view) noexcept {
+  index inner = magnitude(view.head_stride);
+  index inner_count = view.heads;
+  index outer = magnitude(view.token_stride);
+  index outer_count = view.tokens;
+  if (inner_count == 1 || (outer_count != 1 && outer < inner)) {
+    index const stride = inner;
+    index const count = inner_count;
+    inner = outer, inner_count = outer_count;
+    outer = stride, outer_count = count;
+  }
+  if (inner_count > 1 && inner < view.dim) return false;
+  return outer_count <= 1 || outer >= (inner_count - 1) * inner + view.dim;
+}
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: BSL-1.0
+// A caller's tensor, where it lies.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "oriel/core/status.hpp"
+
+namespace oriel::inline v0 {
+
+/// Borrowed tensor [tokens, heads, dim]; the last axis is contiguous, the other strides are free
+/// (negative ones too) and count elements. Element (t, h, d) lies at
+/// data[t * token_stride + h * head_stride + d].
+template <class T>
+struct tensor_view {
+  T* data = nullptr;
+  index tokens = 0;
+  index heads = 0;
+  index dim = 0;
+  index token_stride = 0;
+  index head_stride = 0;
+
+  tensor_view() = default;
+
+  /// Packed [tokens, heads, dim].
+  ORIEL_INLINE constexpr tensor_view(T* data, index tokens, index heads, index dim) noexcept
+      : tensor_view(data, tokens, heads, dim, saturating_mul(heads, dim), dim) {}
+
+  ORIEL_INLINE constexpr tensor_view(T* data, index tokens, index heads, index dim,
+                                     index token_stride, index head_stride) noexcept
+      : data(data),
+        tokens(tokens),
+        heads(heads),
+        dim(dim),
+        token_stride(token_stride),
+        head_stride(head_stride) {}
+
+  /// A view to read from a view to write.
+  template <class U>
+    requires(std::is_same_v<T, U const> && !std::is_const_v<U>)
+  ORIEL_INLINE constexpr tensor_view(tensor_view<U> const& other) noexcept
+      : tensor_view(other.data, other.tokens, other.heads, other.dim, other.token_stride,
+                    other.head_stride) {}
+
+  ORIEL_INLINE constexpr bool empty() const noexcept {
+    return tokens == 0 || heads == 0 || dim == 0;
+  }
+
+  /// First element of a row [dim].
+  ORIEL_INLINE constexpr T* row(index token, index head) const noexcept {
+    return data + token * token_stride + head * head_stride;
+  }
+
+  /// The tokens [part.begin, part.end), 0 <= begin <= end <= tokens.
+  ORIEL_INLINE constexpr tensor_view slice(range part) const noexcept {
+    if (part.empty()) return {data, 0, heads, dim, token_stride, head_stride};
+    return {row(part.begin, 0), part.size(), heads, dim, token_stride, head_stride};
+  }
+};
+
+/// The sentences of `check` for one argument, so that a status names it.
+struct view_rules {
+  char const* sizes;
+  char const* strides;
+  char const* null;
+  char const* aligned;
+};
+
+/// Rejects what no tensor can be: negative sizes, strides that leave the address space, a null
+/// pointer to something, a pointer that is not aligned for its elements.
+template <class T>
+ORIEL_INLINE constexpr status check(tensor_view<T> const& view, view_rules const& rules) noexcept {
+  if (view.tokens < 0 || view.heads < 0 || view.dim < 0) return {errc::shape, rules.sizes};
+  if (view.empty()) return {};
+  if (view.token_stride == INT64_MIN || view.head_stride == INT64_MIN) {
+    return {errc::shape, rules.strides};
+  }
+  index const tokens_span = saturating_mul(view.tokens - 1, magnitude(view.token_stride));
+  index const heads_span = saturating_mul(view.heads - 1, magnitude(view.head_stride));
+  index const span = saturating_add(saturating_add(tokens_span, heads_span), view.dim);
+  if (span > max_position / static_cast<index>(sizeof(T))) return {errc::shape, rules.strides};
+  if (view.data == nullptr) return {errc::memory, rules.null};
+  if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) != 0) {
+    return {errc::alignment, rules.aligned};
+  }
+  return {};
+}
+
+}  // namespace oriel::inline v0
