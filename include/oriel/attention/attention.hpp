@@ -89,7 +89,10 @@ status check_inputs(attention const& call) noexcept {
 template <class Arch = default_arch>
 status check(attention const& call) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
-  auto const& [q, kv, mask, out, lse, first_query, scale] = call;
+  tensor_view<float const> const& q = call.q;
+  any_source const& kv = call.kv;
+  tensor_view<float> const& out = call.out;
+  tensor_view<float> const& lse = call.lse;
   if (status s = check(out, detail::out_rules); !s.ok()) return s;
   if (out.tokens != q.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
   if (out.heads != q.heads) return {errc::heads, "out.heads must equal q.heads"};

@@ -20,7 +20,8 @@ template <class Arch = default_arch>
 status reference(attention const& call, tensor_view<double> out,
                  tensor_view<double> lse = {}) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
-  auto const& [q, kv, mask, ignored_out, ignored_lse, first_query, given_scale] = call;
+  tensor_view<float const> const& q = call.q;
+  any_source const& kv = call.kv;
   if (status s = check(out, detail::out_rules); !s.ok()) return s;
   if (out.tokens != q.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
   if (out.heads != q.heads) return {errc::heads, "out.heads must equal q.heads"};
@@ -29,8 +30,8 @@ status reference(attention const& call, tensor_view<double> out,
   if (wants_lse && (lse.tokens != q.tokens || lse.heads != q.heads || lse.dim != 1)) {
     return {errc::shape, "lse must be [q.tokens, q.heads, 1]"};
   }
-  double const scale = given_scale ? static_cast<double>(*given_scale)
-                                   : 1.0 / std::sqrt(static_cast<double>(q.dim));
+  double const scale = call.scale ? static_cast<double>(*call.scale)
+                                  : 1.0 / std::sqrt(static_cast<double>(q.dim));
   range const keys = kv.positions();
   for (index t = 0; t < q.tokens; ++t) {
     index const position = call.queries().begin + t;
@@ -45,7 +46,7 @@ status reference(attention const& call, tensor_view<double> out,
       };
       double top = -static_cast<double>(infinity);
       for (index key = keys.begin; key < keys.end; ++key) {
-        if (!mask.visible(position, key)) continue;
+        if (!call.mask.visible(position, key)) continue;
         double const s = score(key);
         top = s > top ? s : top;
       }
@@ -53,7 +54,7 @@ status reference(attention const& call, tensor_view<double> out,
       double* const to = out.row(t, h);
       for (index d = 0; d < out.dim; ++d) to[d] = 0.0;
       for (index key = keys.begin; key < keys.end; ++key) {
-        if (!mask.visible(position, key)) continue;
+        if (!call.mask.visible(position, key)) continue;
         double const weight = std::exp(score(key) - top);
         float const* const value = kv.run_at(head, key).v;
         sum += weight;

@@ -130,7 +130,7 @@ class decode_tile {
         float const* const v = run.v + key * run.v_stride;
         for (index d = 0; d < state_.v_dim; d += 16) prefetch_l2(v + d);
       }
-      vec<Arch> sum[static_cast<std::size_t>(lanes<Arch>)];
+      vec<Arch> sum[lanes<Arch>];
       for (auto& s : sum) s = broadcast<Arch>(0.0f);
       auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
         vec<Arch> q[Rows];

@@ -37,7 +37,7 @@ class flash_tile {
     for (int r = 0; r < rows; r += n) {
       for (index d = 0; d < head_dim_; d += n) {
         int const width = static_cast<int>(min_of(n, head_dim_ - d));
-        vec<Arch> block[static_cast<std::size_t>(n)];
+        vec<Arch> block[n];
         for (int i = 0; i < n; ++i) {
           block[i] = r + i < count ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
                                    : broadcast<Arch>(0.0f);
@@ -125,7 +125,7 @@ class flash_tile {
     for (int r = 0; r < count; r += n) {
       for (index d = 0; d < v_dim_; d += n) {
         int const width = static_cast<int>(min_of(n, v_dim_ - d));
-        vec<Arch> block[static_cast<std::size_t>(n)];
+        vec<Arch> block[n];
         for (int i = 0; i < n; ++i) {
           block[i] = i < width ? load<Arch>(o_ + (d + i) * rows + r) : broadcast<Arch>(0.0f);
         }

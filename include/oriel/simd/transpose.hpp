@@ -37,12 +37,12 @@ ORIEL_INLINE vec<Arch> interleave(vec<Arch> a, vec<Arch> b) noexcept {
 /// Transposes the lanes x lanes matrix whose rows are `row`: log2(lanes) rounds that each interleave
 /// row i with row i + lanes / 2.
 template <class Arch>
-ORIEL_INLINE void transpose(vec<Arch> (&row)[static_cast<std::size_t>(lanes<Arch>)]) noexcept {
+ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   constexpr int half = lanes<Arch> / 2;
   constexpr int rounds = lanes<Arch> == 16 ? 4 : lanes<Arch> == 8 ? 3 : lanes<Arch> == 4 ? 2 : 1;
   static_assert(1 << rounds == lanes<Arch>);
   unroll<rounds>([&](auto) ORIEL_INLINE_LAMBDA {
-    vec<Arch> next[static_cast<std::size_t>(lanes<Arch>)];
+    vec<Arch> next[lanes<Arch>];
     unroll<half>([&](auto i) ORIEL_INLINE_LAMBDA {
       next[2 * i] = detail::interleave<Arch, false>(row[i], row[i + half]);
       next[2 * i + 1] = detail::interleave<Arch, true>(row[i], row[i + half]);
@@ -54,7 +54,7 @@ ORIEL_INLINE void transpose(vec<Arch> (&row)[static_cast<std::size_t>(lanes<Arch
 /// Lane i of the result is the sum over the lanes of row[i], by halves: a tree, the same for every
 /// row. Source of the shape: a transpose whose rounds add what they would have stored.
 template <class Arch>
-ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[static_cast<std::size_t>(lanes<Arch>)]) noexcept {
+ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   transpose<Arch>(row);
   unroll<lanes<Arch> == 16 ? 4 : lanes<Arch> == 8 ? 3 : lanes<Arch> == 4 ? 2 : 1>(
       [&](auto round) ORIEL_INLINE_LAMBDA {

@@ -24,17 +24,19 @@ struct tensor_view {
   tensor_view() = default;
 
   /// Packed [tokens, heads, dim].
-  ORIEL_INLINE constexpr tensor_view(T* data, index tokens, index heads, index dim) noexcept
-      : tensor_view(data, tokens, heads, dim, saturating_mul(heads, dim), dim) {}
+  ORIEL_INLINE constexpr tensor_view(T* first, index token_count, index head_count,
+                                     index row_size) noexcept
+      : tensor_view(first, token_count, head_count, row_size, saturating_mul(head_count, row_size),
+                    row_size) {}
 
-  ORIEL_INLINE constexpr tensor_view(T* data, index tokens, index heads, index dim,
-                                     index token_stride, index head_stride) noexcept
-      : data(data),
-        tokens(tokens),
-        heads(heads),
-        dim(dim),
-        token_stride(token_stride),
-        head_stride(head_stride) {}
+  ORIEL_INLINE constexpr tensor_view(T* first, index token_count, index head_count, index row_size,
+                                     index token_step, index head_step) noexcept
+      : data(first),
+        tokens(token_count),
+        heads(head_count),
+        dim(row_size),
+        token_stride(token_step),
+        head_stride(head_step) {}
 
   /// A view to read from a view to write.
   template <class U>
