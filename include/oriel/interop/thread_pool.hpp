@@ -38,9 +38,10 @@ class thread_pool {
   /// Calls f(task, worker) for every task < tasks; returns when all have ended.
   template <class F>
   void run(index tasks, F&& f) {
-    std::function<void(index)> const job = [&](index worker) {
+    auto const take = [&](index worker) {
       for (index i = next_++; i < tasks; i = next_++) f(i, worker);
     };
+    std::function<void(index)> const job(std::cref(take));  // a reference: nothing is allocated
     {
       std::lock_guard const lock(mutex_);
       next_ = 0;
