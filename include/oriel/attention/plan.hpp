@@ -11,7 +11,7 @@ namespace oriel::inline v0 {
 /// Upper bounds of the calls that a plan is made for.
 struct attend_bounds {
   index q_len = 1;
-  index kv_len = 0;
+  index kv_len = 0;  ///< keys in the source: a window and a piece, however long the context
   index q_heads = 1;
   index kv_heads = 1;
   index head_dim = 0;

@@ -14,24 +14,21 @@
 namespace oriel::inline v0 {
 
 /// `workers` workers: the calling thread and workers - 1 threads that wait in between. Tasks are taken
-/// one by one in order. One run at a time; a task must not throw.
+/// one by one in order. One run at a time; a task must not throw. Throws std::system_error when the
+/// system has no more threads to give.
 class thread_pool {
  public:
   explicit thread_pool(index workers) {
-    for (index i = 1; i < workers; ++i) {
-      threads_.emplace_back([this, i] { serve(i); });
+    try {
+      for (index i = 1; i < workers; ++i) threads_.emplace_back([this, i] { serve(i); });
+    } catch (...) {
+      stop();
+      throw;
     }
   }
   thread_pool(thread_pool const&) = delete;
   thread_pool& operator=(thread_pool const&) = delete;
-  ~thread_pool() {
-    {
-      std::lock_guard const lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& t : threads_) t.join();
-  }
+  ~thread_pool() { stop(); }
 
   index workers() const noexcept { return static_cast<index>(threads_.size()) + 1; }
 
@@ -56,6 +53,15 @@ class thread_pool {
   }
 
  private:
+  void stop() noexcept {
+    {
+      std::lock_guard const lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_all();
+    for (std::thread& t : threads_) t.join();
+  }
+
   void serve(index worker) {
     std::unique_lock lock(mutex_);
     for (std::uint64_t seen = 0;;) {

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "model.hpp"
+
+namespace smollm2 {
+
+// Called as things happen; either may be empty.
+struct listener {
+  std::function<void(index done)> prompt;     // after each piece: tokens of the prompt so far
+  std::function<void(token_id token)> token;  // after each generated token
+};
+
+// Greedy continuation of a prompt that fits the session's context: at most `count` tokens, fewer
+// when the context is full or after `end`, which is the last one returned then.
+std::vector<token_id> generate(session& s, std::span<token_id const> prompt, index count,
+                               token_id end, listener const& heard = {});
+
+// Mean over i of -log p(tokens[i] | tokens[0 .. i)), 1 <= i < n, natural log; n >= 2.
+double mean_nll(session& s, std::span<token_id const> tokens, listener const& heard = {});
+
+}  // namespace smollm2

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: BSL-1.0
+// SmolLM2 on the command line: greedy text, or the likelihood of a file. See README.md.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "generate.hpp"
+#include "gguf.hpp"
+#include "model.hpp"
+#include "tokenizer.hpp"
+
+namespace smollm2 {
+namespace {
+
+using seconds = std::chrono::duration<double>;
+using clock_type = std::chrono::steady_clock;
+
+constexpr index most_positions = index{1} << 24;
+constexpr std::size_t most_text = std::size_t{1} << 26;
+
+struct arguments {
+  std::string model;
+  std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
+  bool chat = false, ids = false, stats = false;
+  index tokens = 256, window = 0, context = 4096;
+  index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
+};
+
+std::string read_text(char const* option, std::string const& path) {
+  auto const complain = [&](std::string const& why) {
+    throw std::runtime_error(std::string(option) + ": " + why + " " + path);
+  };
+  std::ifstream in(path, std::ios::binary);
+  if (!in) complain("cannot open");
+  std::string text;
+  for (char part[1 << 16]; in.read(part, sizeof part), in.gcount() > 0;) {
+    text.append(part, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > most_text) complain("there are more than 64 MiB in");
+  }
+  if (in.bad()) complain("cannot read");
+  if (text.empty()) complain("there is no text in");
+  return text;
+}
+
+void show_progress(index done, index total) {
+  auto const filled = static_cast<std::size_t>(32 * done / total);
+  auto const bar = std::string(filled, '#') + std::string(32 - filled, '.');
+  std::fprintf(stderr, "\rprefill [%s] %lld/%lld tokens%s", bar.c_str(),
+               static_cast<long long>(done), static_cast<long long>(total),
+               done == total ? "\n" : "");
+}
+
+void print_stats(model const& m, session const& s, index prompt, seconds prefill, index decoded,
+                 seconds decode) {
+  auto const rate = [](char const* what, index n, seconds t) {
+    std::fprintf(stderr, "%-10s %14.1f tokens/s (%lld in %.2f s)\n", what,
+                 n == 0 ? 0.0 : static_cast<double>(n) / t.count(), static_cast<long long>(n),
+                 t.count());
+  };
+  auto const bytes = [](char const* what, index n, std::string const& note) {
+    std::fprintf(stderr, "%-10s %14lld bytes%s\n", what, static_cast<long long>(n), note.c_str());
+  };
+  auto const& d = m.dim;
+  index const position_bytes = d.layers * 2 * d.kv_heads * d.head_dim * index{sizeof(float)};
+  auto const n = std::to_string(s.position());
+  rate("prefill", prompt, prefill);
+  rate("decode", decoded, decode);
+  bytes("cache", s.cache_bytes(),
+        " (" + std::to_string(d.layers) + " layers, " + std::to_string(s.cache_rows()) + " rows)");
+  bytes("workspace", s.workspace_bytes(), "");
+  bytes("mask", 0, "");
+  std::fprintf(stderr, "instead of\n");
+  bytes("full cache", s.options().context * position_bytes,
+        " (" + std::to_string(s.options().context) + " rows, the whole --context)");
+  bytes("dense mask", s.position() * s.position() * index{sizeof(float)},
+        " ([" + n + ", " + n + "] fp32, the positions of this run)");
+}
+
+int run(arguments const& a) {
+  bool const scoring = a.nll_file.has_value();
+  std::string const text = scoring         ? read_text("--nll", *a.nll_file)
+                           : a.prompt_file ? read_text("--prompt-file", *a.prompt_file)
+                                           : *a.prompt;
+  if (text.empty()) throw std::runtime_error("--prompt: there is no text in it");
+
+  gguf_file const file(a.model);
+  tokenizer const words(file);
+  std::vector<token_id> ids = words.encode(a.chat ? words.chat(text) : text);
+  if (ids.empty()) throw std::runtime_error("the prompt has no tokens");
+  auto const context = static_cast<std::size_t>(a.context);
+  if (scoring) {
+    if (ids.size() > context) ids.resize(context);
+    if (ids.size() < 2) throw std::runtime_error("--nll: there are fewer than two tokens to score");
+  } else if (ids.size() > context) {
+    throw std::runtime_error("the prompt has " + std::to_string(ids.size()) +
+                             " tokens, more than --context " + std::to_string(context));
+  }
+
+  oriel::thread_pool pool(a.threads);
+  model const m(file, pool);
+  if (m.dim.vocabulary != words.size()) {
+    throw std::runtime_error("the file's vocabulary and embedding differ in size");
+  }
+  if (a.context > m.dim.trained_context && std::ssize(ids) > m.dim.trained_context) {
+    std::fprintf(stderr, "smollm2: note: the model was trained for %lld positions\n",
+                 static_cast<long long>(m.dim.trained_context));
+  }
+  session s(m, {.context = a.context, .window = a.window, .workers = a.threads}, pool);
+
+  auto const total = std::ssize(ids);
+  auto const start = clock_type::now();
+  auto prefilled = start;
+  listener heard;
+  heard.prompt = [&](index done) {
+    prefilled = clock_type::now();
+    if (total > s.options().piece) show_progress(done, total);
+  };
+  index decoded = 0;
+  if (scoring) {
+    std::printf("%.6f\n", mean_nll(s, ids, heard));
+  } else {
+    heard.token = [&](token_id token) {
+      if (a.ids) {
+        std::printf(decoded == 0 ? "%d" : " %d", token);
+      } else {
+        auto const bytes = words.decode(token);
+        std::fwrite(bytes.data(), 1, bytes.size(), stdout);
+      }
+      std::fflush(stdout);
+      ++decoded;
+    };
+    auto const out = generate(s, ids, a.tokens, words.end_of_turn(), heard);
+    std::printf("\n");
+    if (std::ssize(out) < a.tokens && (out.empty() || out.back() != words.end_of_turn())) {
+      std::fprintf(stderr, "smollm2: note: stopped at --context %lld\n",
+                   static_cast<long long>(a.context));
+    }
+  }
+  if (a.stats) {
+    // The first token comes with the prompt; each further one takes a pass of its own.
+    print_stats(m, s, total, prefilled - start, std::max<index>(decoded - 1, 0),
+                clock_type::now() - prefilled);
+  }
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw std::runtime_error("cannot write to standard output");
+  }
+  return 0;
+}
+
+int parse_and_run(int argc, char** argv) {
+  arguments a;
+  CLI::App app("SmolLM2 with every attention done by oriel over rolling caches", "smollm2");
+  app.add_option("--model", a.model, "GGUF file")->required();
+  auto* const source = app.add_option_group("text", "What to read; exactly one of");
+  source->add_option("--prompt", a.prompt, "text to continue");
+  source->add_option("--prompt-file", a.prompt_file, "file with the text to continue");
+  auto* const nll = source->add_option(
+      "--nll", a.nll_file, "print the mean negative log-likelihood of a file's first tokens");
+  source->require_option(1);
+  app.add_flag("--chat", a.chat, "the text is a user's turn: wrap it in the model's chat template")
+      ->excludes(nll);
+  app.add_option("--tokens", a.tokens, "most tokens to generate")
+      ->capture_default_str()
+      ->check(CLI::Range(index{0}, most_positions));
+  app.add_option("--window", a.window, "keys a token sees, itself included; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(index{0}, most_positions));
+  app.add_option("--context", a.context, "most positions, of prompt and answer together")
+      ->capture_default_str()
+      ->check(CLI::Range(index{1}, most_positions));
+  app.add_flag("--ids", a.ids, "print token ids, not text")->excludes(nll);
+  app.add_option("--threads", a.threads, "worker threads")
+      ->capture_default_str()
+      ->check(CLI::Range(index{1}, index{256}));
+  app.add_flag("--stats", a.stats, "print speed and memory to standard error");
+  CLI11_PARSE(app, argc, argv);
+
+  try {
+    return run(a);
+  } catch (std::bad_alloc const&) {
+    std::fprintf(stderr, "smollm2: there is not enough memory (--context, --window)\n");
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "smollm2: %s\n", e.what());
+  }
+  return 1;
+}
+
+}  // namespace
+}  // namespace smollm2
+
+int main(int argc, char** argv) { return smollm2::parse_and_run(argc, argv); }

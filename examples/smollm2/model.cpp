@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "model.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "dequantize.hpp"
+
+namespace smollm2 {
+namespace {
+
+void require(oriel::status const& s) {
+  if (!s.ok()) throw std::runtime_error(std::string("oriel: ") + s.what);
+}
+
+// f(first, last) over [0, count) in about four parts a worker, on the pool.
+template <class F>
+void in_parallel(oriel::thread_pool& pool, index count, F&& f) {
+  index const part = (count / (4 * pool.workers()) / 8 + 1) * 8;
+  pool.run((count + part - 1) / part, [&](index task, index /*worker*/) {
+    f(task * part, std::min(count, (task + 1) * part));
+  });
+}
+
+// y [n, out] = x [n, in] * w [out, in]^T, shared out by the rows of w: a matrix-vector product
+// that streams w once when n is 1, a matrix product otherwise.
+void multiply(rows_view const& x, matrix const& w, rows_out y, oriel::thread_pool& pool) {
+  in_parallel(pool, w.rows(), [&](index first, index last) {
+    auto const part = w.middleRows(first, last - first);
+    if (x.rows() == 1) {
+      y.row(0).segment(first, last - first).transpose().noalias() = part * x.row(0).transpose();
+    } else {
+      y.middleCols(first, last - first).noalias() = x * part.transpose();
+    }
+  });
+}
+
+// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row (arXiv 1910.07467).
+void rms_norm(rows_view const& x, vector const& weight, float epsilon, rows_out y) {
+  for (index i = 0; i < x.rows(); ++i) {
+    float const mean = x.row(i).squaredNorm() / static_cast<float>(x.cols());
+    y.row(i) = (x.row(i) / std::sqrt(mean + epsilon)).cwiseProduct(weight);
+  }
+}
+
+// silu(gate) * up, in the place of gate; rows of [gate | up] (arXiv 2002.05202).
+void swiglu(rows_out gate_up) {
+  auto const half = gate_up.cols() / 2;
+  auto gate = gate_up.leftCols(half).array();
+  gate *= gate_up.rightCols(half).array() / (1.0f + (-gate).exp());
+}
+
+dimensions read_dimensions(gguf_file const& file) {
+  constexpr index most = 1 << 24;
+  if (file.text("general.architecture") != "llama") {
+    throw std::runtime_error("the file's general.architecture is not 'llama'");
+  }
+  dimensions d{};
+  d.layers = file.integer("llama.block_count", 1, 1 << 10);
+  d.hidden = file.integer("llama.embedding_length", 1, most);
+  d.feed_forward = file.integer("llama.feed_forward_length", 1, most);
+  d.q_heads = file.integer("llama.attention.head_count", 1, most);
+  d.kv_heads = file.integer("llama.attention.head_count_kv", 1, most);
+  d.vocabulary = file.integer("llama.vocab_size", 1, most);
+  d.trained_context = file.integer("llama.context_length", 1, most);
+  d.rope_base = static_cast<float>(file.number("llama.rope.freq_base"));
+  d.rms_epsilon = static_cast<float>(file.number("llama.attention.layer_norm_rms_epsilon"));
+
+  if (d.hidden % d.q_heads != 0 || d.q_heads % d.kv_heads != 0) {
+    throw std::runtime_error("the file's head counts do not divide");
+  }
+  d.head_dim = d.hidden / d.q_heads;
+  for (auto const* key : {"llama.rope.dimension_count", "llama.attention.key_length",
+                          "llama.attention.value_length"}) {
+    if (file.has(key) && file.integer(key, 1, most) != d.head_dim) {
+      throw std::runtime_error(std::string("the file's ") + key + " is not embedding / heads");
+    }
+  }
+  if (d.head_dim % 2 != 0) throw std::runtime_error("the file's head dimension is odd");
+  if (!std::isfinite(d.rope_base) || d.rope_base <= 0 || !std::isfinite(d.rms_epsilon) ||
+      d.rms_epsilon < 0) {
+    throw std::runtime_error("the file's rope base or rms epsilon is not a sensible number");
+  }
+  for (auto const* key : {"llama.rope.scaling.type", "llama.rope.scale_linear"}) {
+    if (file.has(key)) {
+      throw std::runtime_error(std::string("the file has ") + key + ", which is not done here");
+    }
+  }
+  return d;
+}
+
+}  // namespace
+
+model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensions(file)) {
+  std::size_t used = 0;
+  // Tensors of equal width, one above the other.
+  auto const load = [&](std::initializer_list<std::pair<std::string, index>> parts, index columns) {
+    index rows = 0;
+    for (auto const& [name, part_rows] : parts) {
+      file.matrix(name, part_rows, columns);  // before anything is allocated
+      rows += part_rows;
+    }
+    matrix w(rows, columns);
+    float* out = w.data();
+    for (auto const& [name, part_rows] : parts) {
+      auto const& t = file.matrix(name, part_rows, columns);
+      in_parallel(pool, part_rows, [&](index first, index last) {
+        for (index row = first; row < last; ++row) widen_row(t, row, out + row * columns);
+      });
+      out += part_rows * columns;
+      ++used;
+    }
+    return w;
+  };
+  auto const load_vector = [&](std::string const& name) {
+    return vector(load({{name, 1}}, dim.hidden));
+  };
+
+  index const q_width = dim.q_heads * dim.head_dim;
+  index const kv_width = dim.kv_heads * dim.head_dim;
+  embedding = load({{"token_embd.weight", dim.vocabulary}}, dim.hidden);
+  for (index i = 0; i < dim.layers; ++i) {
+    auto const name = [&](char const* part) {
+      return "blk." + std::to_string(i) + "." + part + ".weight";
+    };
+    layer l;
+    l.attention_norm = load_vector(name("attn_norm"));
+    l.qkv =
+        load({{name("attn_q"), q_width}, {name("attn_k"), kv_width}, {name("attn_v"), kv_width}},
+             dim.hidden);
+    l.attention_output = load({{name("attn_output"), dim.hidden}}, q_width);
+    l.feed_forward_norm = load_vector(name("ffn_norm"));
+    l.gate_up = load({{name("ffn_gate"), dim.feed_forward}, {name("ffn_up"), dim.feed_forward}},
+                     dim.hidden);
+    l.down = load({{name("ffn_down"), dim.hidden}}, dim.feed_forward);
+    layers.push_back(std::move(l));
+  }
+  output_norm = load_vector("output_norm.weight");
+  if (file.tensors().contains("output.weight")) {
+    untied_output = load({{"output.weight", dim.vocabulary}}, dim.hidden);
+  }
+  if (used != file.tensors().size()) {
+    throw std::runtime_error("the file has " + std::to_string(file.tensors().size()) +
+                             " tensors, of which a Llama model of its metadata uses " +
+                             std::to_string(used));
+  }
+}
+
+session::session(model const& m, session_options const& options, oriel::thread_pool& pool)
+    : model_(m),
+      options_(options),
+      pool_(pool),
+      // A window never needs more rows than there are positions.
+      cache_rows_(options.window == 0 ? options.context
+                                      : std::min(options.window, options.context)),
+      plan_(oriel::plan_attend({.q_len = options.piece,
+                                .kv_len = std::min(options.context, cache_rows_ + options.piece),
+                                .q_heads = m.dim.q_heads,
+                                .kv_heads = m.dim.kv_heads,
+                                .head_dim = m.dim.head_dim},
+                               options.workers)),
+      workspace_(plan_.workspace_bytes()) {
+  auto const& d = m.dim;
+  oriel::cache_shape const shape{
+      .window = cache_rows_, .kv_heads = d.kv_heads, .head_dim = d.head_dim};
+  for (index i = 0; i < d.layers; ++i) {
+    auto& bytes = cache_bytes_.emplace_back(kv_cache::required_bytes(shape));
+    require(caches_.emplace_back(bytes.span(), shape).check());
+  }
+  index const n = options.piece;
+  x_.resize(n, d.hidden);
+  normed_.resize(n, d.hidden);
+  delta_.resize(n, d.hidden);
+  qkv_.resize(n, (d.q_heads + 2 * d.kv_heads) * d.head_dim);
+  attended_.resize(n, d.q_heads * d.head_dim);
+  gate_up_.resize(n, 2 * d.feed_forward);
+  cosine_.resize(n, d.head_dim / 2);
+  sine_.resize(n, d.head_dim / 2);
+  logits_.resize(std::min(n, logits_rows), d.vocabulary);
+}
+
+index session::cache_bytes() const {
+  index all = 0;
+  for (auto const& bytes : cache_bytes_) all += bytes.size();
+  return all;
+}
+
+rows_view session::forward(std::span<token_id const> tokens) {
+  auto const& m = model_;
+  auto const n = std::ssize(tokens);
+  auto const x = x_.topRows(n);
+  auto const normed = normed_.topRows(n);
+  auto const delta = delta_.topRows(n);
+  auto const gate_up = gate_up_.topRows(n);
+
+  for (index i = 0; i < n; ++i) {
+    x_.row(i) = m.embedding.row(tokens[static_cast<std::size_t>(i)]);
+  }
+  for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
+    double const exponent = -2.0 * static_cast<double>(pair) / static_cast<double>(m.dim.head_dim);
+    double const turn = std::pow(double{m.dim.rope_base}, exponent);  // radians a position
+    for (index i = 0; i < n; ++i) {
+      cosine_(i, pair) = static_cast<float>(std::cos(turn * static_cast<double>(position_ + i)));
+      sine_(i, pair) = static_cast<float>(std::sin(turn * static_cast<double>(position_ + i)));
+    }
+  }
+  for (index i = 0; i < m.dim.layers; ++i) {
+    auto const& layer = m.layers[static_cast<std::size_t>(i)];
+    rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);
+    multiply(normed, layer.qkv, qkv_.topRows(n), pool_);
+    rotate(n);
+    attend(caches_[static_cast<std::size_t>(i)], n);
+    multiply(attended_.topRows(n), layer.attention_output, delta, pool_);
+    x_.topRows(n) += delta;
+
+    rms_norm(x, layer.feed_forward_norm, m.dim.rms_epsilon, normed);
+    multiply(normed, layer.gate_up, gate_up, pool_);
+    swiglu(gate_up);
+    multiply(gate_up.leftCols(m.dim.feed_forward), layer.down, delta, pool_);
+    x_.topRows(n) += delta;
+  }
+  position_ += n;
+  rms_norm(x, m.output_norm, m.dim.rms_epsilon, normed);
+  return normed;
+}
+
+// Rotary position embedding of q and k, in place (arXiv 2104.09864). A GGUF file of this
+// architecture has its q and k weights permuted for rotation of neighbours: (0, 1), (2, 3), ...
+void session::rotate(index tokens) {
+  auto const& d = model_.dim;
+  for (index i = 0; i < tokens; ++i) {
+    float* head = qkv_.row(i).data();
+    for (index h = 0; h < d.q_heads + d.kv_heads; ++h, head += d.head_dim) {
+      for (index pair = 0; pair < d.head_dim / 2; ++pair) {
+        float const a = head[2 * pair];
+        float const b = head[2 * pair + 1];
+        head[2 * pair] = a * cosine_(i, pair) - b * sine_(i, pair);
+        head[2 * pair + 1] = a * sine_(i, pair) + b * cosine_(i, pair);
+      }
+    }
+  }
+}
+
+// attended = attention of the piece's q over what the cache holds and the piece's own k and v, all
+// read where the projection left them; then the cache takes k and v. Prefill and decode alike.
+void session::attend(kv_cache& cache, index tokens) {
+  auto const& d = model_.dim;
+  using view = oriel::tensor_view<float const>;
+  float const* const first = qkv_.data();
+  index const stride = qkv_.cols();
+  view const q(first, tokens, d.q_heads, d.head_dim, stride, d.head_dim);
+  view const k(first + d.q_heads * d.head_dim, tokens, d.kv_heads, d.head_dim, stride, d.head_dim);
+  view const v(k.data + d.kv_heads * d.head_dim, tokens, d.kv_heads, d.head_dim, stride,
+               d.head_dim);
+  oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
+
+  oriel::any_mask const mask =
+      options_.window == 0
+          ? oriel::any_mask(oriel::causal{})
+          : oriel::any_mask(oriel::causal{} & oriel::sliding_window{.keys = options_.window});
+  oriel::attention const call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask, .out = out};
+  require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
+  require(cache.append(k, v));
+}
+
+rows_view session::logits(rows_view const& states) {
+  multiply(states, model_.output(), logits_.topRows(states.rows()), pool_);
+  return logits_.topRows(states.rows());
+}
+
+}  // namespace smollm2

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+
+#include <Eigen/Core>
+#include <oriel/interop/owning.hpp>
+#include <oriel/interop/thread_pool.hpp>
+#include <oriel/oriel.hpp>
+#include <span>
+#include <vector>
+
+#include "gguf.hpp"
+#include "tokenizer.hpp"
+
+namespace smollm2 {
+
+using oriel::index;
+using matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using vector = Eigen::RowVectorXf;
+using rows_view = Eigen::Ref<matrix const, 0, Eigen::OuterStride<>>;  // some rows of a matrix
+using rows_out = Eigen::Ref<matrix, 0, Eigen::OuterStride<>>;
+
+// The model's dimensions, from the file's metadata.
+struct dimensions {
+  index layers, hidden, feed_forward, q_heads, kv_heads, head_dim, vocabulary, trained_context;
+  float rope_base, rms_epsilon;
+};
+
+// A Llama model (arXiv 2302.13971): every weight widened to fp32 when it is loaded, [out, in].
+struct model {
+  struct layer {
+    vector attention_norm;     // [hidden]
+    matrix qkv;                // [(q_heads + 2 kv_heads) * head_dim, hidden], q above k above v
+    matrix attention_output;   // [hidden, q_heads * head_dim]
+    vector feed_forward_norm;  // [hidden]
+    matrix gate_up;            // [2 * feed_forward, hidden], gate above up
+    matrix down;               // [hidden, feed_forward]
+  };
+
+  // Throws when the file is not a Llama model, or its tensors do not fit its metadata.
+  model(gguf_file const& file, oriel::thread_pool& pool);
+
+  dimensions dim;
+  matrix embedding;  // [vocabulary, hidden]
+  std::vector<layer> layers;
+  vector output_norm;    // [hidden]
+  matrix untied_output;  // [vocabulary, hidden]; empty when the embedding serves again
+
+  matrix const& output() const { return untied_output.size() > 0 ? untied_output : embedding; }
+};
+
+struct session_options {
+  index context = 4096;  // positions there will ever be
+  index window = 0;      // keys a token sees, itself included; 0: all before it
+  index piece = 512;     // tokens that go through the layers at once
+  index workers = 1;
+};
+
+// One sequence: a rolling cache per layer, and the scratch matrices of one piece.
+class session {
+ public:
+  session(model const& m, session_options const& options, oriel::thread_pool& pool);
+
+  // The next 1 <= n <= piece tokens through all layers; their final states, normalised,
+  // [n, hidden], valid until the next call.
+  rows_view forward(std::span<token_id const> tokens);
+
+  // Logits of such states, [n, vocabulary]; n <= logits_rows.
+  rows_view logits(rows_view const& states);
+  static constexpr index logits_rows = 64;
+
+  index position() const { return position_; }  // tokens so far
+  session_options const& options() const { return options_; }
+
+  index cache_rows() const { return cache_rows_; }
+  index cache_bytes() const;
+  index workspace_bytes() const { return workspace_.size(); }
+
+ private:
+  using kv_cache = oriel::rolling_cache<oriel::f32>;
+
+  void attend(kv_cache& cache, index tokens);
+  void rotate(index tokens);
+
+  model const& model_;
+  session_options options_;
+  oriel::thread_pool& pool_;
+  index position_ = 0;
+
+  index cache_rows_;
+  std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
+  std::vector<kv_cache> caches_;                   // [layers], each over its bytes
+  oriel::attend_plan plan_;
+  oriel::aligned_bytes workspace_;
+
+  matrix x_, normed_, delta_;  // [piece, hidden]
+  matrix qkv_;                 // [piece, (q_heads + 2 kv_heads) * head_dim]
+  matrix attended_;            // [piece, q_heads * head_dim]
+  matrix gate_up_;             // [piece, 2 * feed_forward]
+  matrix cosine_, sine_;       // [piece, head_dim / 2]
+  matrix logits_;              // [logits_rows, vocabulary]
+};
+
+}  // namespace smollm2

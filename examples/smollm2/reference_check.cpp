@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSL-1.0
+// Says what transformers says? Every case of tests/reference, on a model file:
+//
+//   smollm2_reference_check MODEL [REFERENCE_DIRECTORY]
+//
+// One line per case, then "N passed, M failed"; the exit status is 1 when one failed.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "generate.hpp"
+
+namespace smollm2 {
+namespace {
+
+using nlohmann::json;
+
+json load(std::string const& path) {
+  std::ifstream in(path);
+  if (!in) throw std::runtime_error("cannot open " + path);
+  return json::parse(in);
+}
+
+index window_of(json const& c) {
+  return c.at("window").is_null() ? 0 : c.at("window").get<index>();
+}
+
+class tally {
+ public:
+  void add(bool good, std::string const& what) {
+    ++(good ? passed_ : failed_);
+    std::printf("%s  %s\n", good ? "pass" : "FAIL", what.c_str());
+    std::fflush(stdout);
+  }
+  int close() const {
+    std::printf("%d passed, %d failed\n", passed_, failed_);
+    return failed_ == 0 && passed_ > 0 ? 0 : 1;
+  }
+
+ private:
+  int passed_ = 0, failed_ = 0;
+};
+
+// Where two sequences part, for a message.
+std::string compare(std::vector<token_id> const& got, std::vector<token_id> const& want) {
+  auto const [a, b] = std::ranges::mismatch(got, want);
+  if (a == got.end() && b == want.end()) return std::to_string(got.size()) + " tokens";
+  return "parts at token " + std::to_string(a - got.begin());
+}
+
+int check(std::string const& model_path, std::string const& directory) {
+  gguf_file const file(model_path);
+  tokenizer const words(file);
+  index const workers = std::max(1u, std::thread::hardware_concurrency());
+  oriel::thread_pool pool(workers);
+  model const m(file, pool);
+  tally results;
+
+  for (auto const& c : load(directory + "/smollm2.json")) {
+    auto const prompt = c.at("prompt").get<std::string>();
+    auto const prompt_ids = c.at("prompt_ids").get<std::vector<token_id>>();
+    auto const output_ids = c.at("output_ids").get<std::vector<token_id>>();
+    auto const kind = c.at("kind").get<std::string>();
+    auto const label = kind + ", window " + std::to_string(window_of(c)) + ", '" +
+                       prompt.substr(0, prompt.find('\n')).substr(0, 30) + "...'";
+
+    auto const encoded = words.encode(kind == "chat" ? words.chat(prompt) : prompt);
+    results.add(encoded == prompt_ids, "prompt: " + label + ": " + compare(encoded, prompt_ids));
+
+    session s(m, {.window = window_of(c), .workers = workers}, pool);
+    auto const out = generate(s, prompt_ids, std::ssize(output_ids), words.end_of_turn());
+    results.add(out == output_ids, "greedy: " + label + ": " + compare(out, output_ids));
+  }
+
+  auto const nll = load(directory + "/smollm2_nll.json");
+  auto const ids = nll.at("ids").get<std::vector<token_id>>();
+  for (auto const& c : nll.at("cases")) {
+    session s(m, {.context = std::ssize(ids), .window = window_of(c), .workers = workers}, pool);
+    double const got = mean_nll(s, ids);
+    auto const want = c.at("mean_nll").get<double>();
+    results.add(std::abs(got - want) <= 0.002, "nll: window " + std::to_string(window_of(c)) +
+                                                   ": " + std::to_string(got) + ", reference " +
+                                                   std::to_string(want));
+  }
+
+  // The text of those ids, where the system has it.
+  if (std::ifstream in("/usr/share/common-licenses/GPL-2", std::ios::binary); in) {
+    std::string text(std::istreambuf_iterator<char>(in), {});
+    auto encoded = words.encode(text.substr(0, 14000));
+    encoded.resize(std::min(encoded.size(), ids.size()));
+    results.add(encoded == ids, "tokens of GPL-2: " + compare(encoded, ids));
+  }
+  return results.close();
+}
+
+}  // namespace
+}  // namespace smollm2
+
+int main(int argc, char** argv) {
+  if (argc < 2 || argc > 3) {
+    std::fprintf(stderr, "usage: %s MODEL [REFERENCE_DIRECTORY]\n", argv[0]);
+    return 2;
+  }
+  try {
+    return smollm2::check(argv[1], argc == 3 ? argv[2] : SMOLLM2_REFERENCE_DIRECTORY);
+  } catch (std::exception const& e) {
+    std::fprintf(stderr, "smollm2_reference_check: %s\n", e.what());
+    return 1;
+  }
+}
