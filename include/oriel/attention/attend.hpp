@@ -12,7 +12,8 @@ namespace oriel::inline v0 {
 /// threads with different worker numbers, and returns when all have ended.
 template <class E>
 concept executor = requires(E& e, index n, void (*f)(index, index)) {
-  { e.workers() } noexcept -> std::convertible_to<index>;
+  { e.workers() }
+  noexcept->std::convertible_to<index>;
   e.run(n, f);
 };
 

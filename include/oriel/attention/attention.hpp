@@ -29,8 +29,9 @@ struct attention {
   any_mask mask = full{};
   tensor_view<float> out;
   tensor_view<float> lse = {};
-  std::optional<index> first_query = std::nullopt;  ///< default: the last query sits at the last key
-  std::optional<float> scale = std::nullopt;        ///< default: 1 / sqrt(head_dim)
+  std::optional<index> first_query =
+      std::nullopt;                           ///< default: the last query sits at the last key
+  std::optional<float> scale = std::nullopt;  ///< default: 1 / sqrt(head_dim)
 
   /// Positions of the queries.
   ORIEL_INLINE range queries() const noexcept {
@@ -45,9 +46,9 @@ struct attention {
 
 namespace detail {
 
-inline constexpr view_rules q_rules{
-    "q: tokens, heads and dim must not be negative", "q: strides leave the address space",
-    "q.data must not be null", "q.data must be aligned to its element type"};
+inline constexpr view_rules q_rules{"q: tokens, heads and dim must not be negative",
+                                    "q: strides leave the address space", "q.data must not be null",
+                                    "q.data must be aligned to its element type"};
 inline constexpr view_rules out_rules{
     "out: tokens, heads and dim must not be negative", "out: strides leave the address space",
     "out.data must not be null", "out.data must be aligned to its element type"};

@@ -45,9 +45,8 @@ struct worker_scratch {
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
 
-  static constexpr int rows = tile_shape<Arch>::rows > decode_rows
-                                  ? tile_shape<Arch>::rows
-                                  : static_cast<int>(decode_rows);
+  static constexpr int rows = tile_shape<Arch>::rows > decode_rows ? tile_shape<Arch>::rows
+                                                                   : static_cast<int>(decode_rows);
 
   ORIEL_INLINE static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
     return {flash_tile<Arch>::carve(memory, head_dim, v_dim),
@@ -81,12 +80,12 @@ namespace detail {
 
 /// How one call is cut.
 struct partition {
-  bool decode = false;    ///< the decode kernel, else the row-lane kernel
-  bool split = false;     ///< one task per leaf, merged afterwards; else one per row tile
-  index tile_rows = 1;    ///< rows per tile
-  index row_tiles = 0;    ///< per kv head
-  index leaves = 0;       ///< leaves that any row of the call reaches
-  index first_leaf = 0;   ///< number of the first
+  bool decode = false;   ///< the decode kernel, else the row-lane kernel
+  bool split = false;    ///< one task per leaf, merged afterwards; else one per row tile
+  index tile_rows = 1;   ///< rows per tile
+  index row_tiles = 0;   ///< per kv head
+  index leaves = 0;      ///< leaves that any row of the call reaches
+  index first_leaf = 0;  ///< number of the first
 };
 
 /// A call is split by leaves when its tiles alone would leave workers idle at the end.

@@ -30,8 +30,8 @@ status reference(attention const& call, tensor_view<double> out,
   if (wants_lse && (lse.tokens != q.tokens || lse.heads != q.heads || lse.dim != 1)) {
     return {errc::shape, "lse must be [q.tokens, q.heads, 1]"};
   }
-  double const scale = call.scale ? static_cast<double>(*call.scale)
-                                  : 1.0 / std::sqrt(static_cast<double>(q.dim));
+  double const scale =
+      call.scale ? static_cast<double>(*call.scale) : 1.0 / std::sqrt(static_cast<double>(q.dim));
   range const keys = kv.positions();
   for (index t = 0; t < q.tokens; ++t) {
     index const position = call.queries().begin + t;

@@ -44,14 +44,15 @@ void absorb_leaf(Kernel& kernel, attention const& call, index head, row_tile con
     bool const partial = seen == coverage::some;
     if (partial) call.mask.visible_rows(rows, keys, word);
     std::uint64_t const* const visible = partial ? word : nullptr;
-    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run, index at) {
-      kernel.score(run, at, rows.count);
-    });
+    for_each_run(call.kv, head, keys, visible,
+                 [&](kv_run const& run, index at) { kernel.score(run, at, rows.count); });
     if (partial) kernel.hide(word, keys.size(), rows.count);
     kernel.absorb(keys.size(), rows.count);
-    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run, index at) {
-      kernel.accumulate(run, at, rows.count);
-    });
+    // Where the next tile begins, for those who wait for memory.
+    index const ahead = begin + tile_keys;
+    kernel.expect(ahead < span.end ? call.kv.run_at(head, ahead) : kv_run{});
+    for_each_run(call.kv, head, keys, visible,
+                 [&](kv_run const& run, index at) { kernel.accumulate(run, at, rows.count); });
   }
 }
 
@@ -88,9 +89,8 @@ template <class Arch, class Kernel>
 void attend_tile(Kernel& kernel, worker_scratch<Arch> const& scratch, attention const& call,
                  index head, row_tile const& rows, range leaves,
                  softmax_state<Arch> const& total) noexcept {
-  for_each_row(call, head, rows, [&](index token, index q_head, int r) {
-    scratch.q[r] = call.q.row(token, q_head);
-  });
+  for_each_row(call, head, rows,
+               [&](index token, index q_head, int r) { scratch.q[r] = call.q.row(token, q_head); });
   // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s).
   auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * log2_e);
   kernel.load_queries(scratch.q, rows.count, scale);

@@ -6,12 +6,12 @@
 
 namespace oriel::inline v0 {
 
-inline constexpr view_rules k_rules{
-    "k: tokens, heads and dim must not be negative", "k: strides leave the address space",
-    "k.data must not be null", "k.data must be aligned to its element type"};
-inline constexpr view_rules v_rules{
-    "v: tokens, heads and dim must not be negative", "v: strides leave the address space",
-    "v.data must not be null", "v.data must be aligned to its element type"};
+inline constexpr view_rules k_rules{"k: tokens, heads and dim must not be negative",
+                                    "k: strides leave the address space", "k.data must not be null",
+                                    "k.data must be aligned to its element type"};
+inline constexpr view_rules v_rules{"v: tokens, heads and dim must not be negative",
+                                    "v: strides leave the address space", "v.data must not be null",
+                                    "v.data must be aligned to its element type"};
 
 /// Rejects keys and values that can't belong to the same tokens.
 ORIEL_INLINE status check_rows(tensor_view<float const> const& k,
@@ -50,8 +50,8 @@ class contiguous {
   ORIEL_INLINE constexpr range lost() const noexcept { return {}; }
   ORIEL_INLINE constexpr kv_run run_at(index head, index position) const noexcept {
     index const t = position - first_;
-    return {k_.row(t, head), v_.row(t, head), k_.token_stride, v_.token_stride,
-            position,        k_.tokens - t};
+    return {k_.row(t, head), v_.row(t, head), k_.token_stride,
+            v_.token_stride, position,        k_.tokens - t};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return oriel::overlaps(out, k_) || oriel::overlaps(out, v_);

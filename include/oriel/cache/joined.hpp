@@ -2,6 +2,8 @@
 // What a cache holds, then these fresh rows.
 #pragma once
 
+#include <optional>
+
 #include "oriel/cache/contiguous.hpp"
 
 namespace oriel::inline v0 {

@@ -54,8 +54,8 @@ class rolling_cache {
   /// makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     if (!shape.check().ok()) return 0;
-    index const row = saturating_add(Codec::row_bytes(shape.head_dim),
-                                     Codec::row_bytes(shape.value_dim()));
+    index const row =
+        saturating_add(Codec::row_bytes(shape.head_dim), Codec::row_bytes(shape.value_dim()));
     return saturating_mul(saturating_mul(shape.capacity(), shape.kv_heads), row);
   }
 
@@ -119,12 +119,9 @@ class rolling_cache {
   ORIEL_INLINE constexpr range lost() const noexcept { return {origin_, positions().begin}; }
 
   /// Slot of a position: where its row lies while it is held.
-  ORIEL_INLINE constexpr index slot(index position) const noexcept {
-    return position % capacity();
-  }
-  ORIEL_INLINE kv_run run_at(index head, index position) const noexcept
-    requires std::is_same_v<Codec, f32>
-  {
+  ORIEL_INLINE constexpr index slot(index position) const noexcept { return position % capacity(); }
+  ORIEL_INLINE kv_run run_at(index head,
+                             index position) const noexcept requires std::is_same_v<Codec, f32> {
     index const at = slot(position);
     return {reinterpret_cast<float const*>(key(head, at)),
             reinterpret_cast<float const*>(value(head, at)),

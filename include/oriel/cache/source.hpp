@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <type_traits>
 
 #include "oriel/simd/arch.hpp"
 #include "oriel/view/overlap.hpp"
@@ -45,17 +46,25 @@ struct kv_run {
 ///   overlaps(out)      could writing `out` change what it holds?
 template <class S>
 concept kv_source = requires(S const& s, index i, tensor_view<float> out) {
-  { s.check() } noexcept -> std::same_as<status>;
-  { s.shape() } noexcept -> std::same_as<kv_shape>;
-  { s.positions() } noexcept -> std::same_as<range>;
-  { s.lost() } noexcept -> std::same_as<range>;
-  { s.run_at(i, i) } noexcept -> std::same_as<kv_run>;
-  { s.overlaps(out) } noexcept -> std::same_as<bool>;
+  { s.check() }
+  noexcept->std::same_as<status>;
+  { s.shape() }
+  noexcept->std::same_as<kv_shape>;
+  { s.positions() }
+  noexcept->std::same_as<range>;
+  { s.lost() }
+  noexcept->std::same_as<range>;
+  { s.run_at(i, i) }
+  noexcept->std::same_as<kv_run>;
+  { s.overlaps(out) }
+  noexcept->std::same_as<bool>;
 };
 
 /// Sources that own a state which grows: they are referred to, views are copied.
 template <class S>
-inline constexpr bool is_cache = requires { typename S::is_cache; };
+inline constexpr bool is_cache = requires {
+  typename S::is_cache;
+};
 
 /// Any source, asked through pointers once per key tile. A view (contiguous, joined) is copied; a
 /// cache is referred to, must outlive this value, and is seen as it is when it is asked.
@@ -64,19 +73,19 @@ class any_source {
   static constexpr std::size_t capacity = 128;
 
   template <kv_source S, class Arch = default_arch>
-    requires(!std::is_same_v<S, any_source> && !is_cache<S>)
-  ORIEL_INLINE any_source(S const& view) noexcept : ask_(&answers<S, Arch>::table) {
+  requires(!std::is_same_v<S, any_source> && !is_cache<S>) ORIEL_INLINE any_source(S const& view)
+  noexcept : ask_(&answers<S, Arch>::table) {
     static_assert(sizeof(S) <= capacity, "a source view holds at most 128 bytes");
     static_assert(std::is_trivially_copyable_v<S>, "a source view must be trivially copyable");
     std::memcpy(bytes_, &view, sizeof(S));
   }
 
   template <kv_source S, class Arch = default_arch>
-    requires is_cache<S>
-  ORIEL_INLINE any_source(S const& cache) noexcept : any_source(reference<S>{&cache}) {}
+  requires is_cache<S> ORIEL_INLINE any_source(S const& cache)
+  noexcept : any_source(reference<S>{&cache}) {}
   template <kv_source S>
-    requires is_cache<S>
-  any_source(S const&&) = delete;  // a cache is referred to: it must be an lvalue
+  requires is_cache<S> any_source(S const&&)
+  = delete;  // a cache is referred to: it must be an lvalue
 
   ORIEL_INLINE status check() const noexcept { return ask_->check(bytes_); }
   ORIEL_INLINE kv_shape shape() const noexcept { return ask_->shape(bytes_); }

@@ -22,7 +22,9 @@ ORIEL_INLINE constexpr index magnitude(index a) noexcept { return a < 0 ? -a : a
 ORIEL_INLINE constexpr index round_up(index a, index step) noexcept {
   return (a + step - 1) / step * step;
 }
-ORIEL_INLINE constexpr index ceil_div(index a, index step) noexcept { return (a + step - 1) / step; }
+ORIEL_INLINE constexpr index ceil_div(index a, index step) noexcept {
+  return (a + step - 1) / step;
+}
 
 /// Largest multiple of `step` that is <= `a`, for negative `a` too.
 ORIEL_INLINE constexpr index round_down(index a, index step) noexcept {

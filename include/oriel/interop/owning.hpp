@@ -20,7 +20,7 @@ class aligned_bytes {
     if (size < 0) throw std::bad_alloc();
     if (size == 0) return;
     size_ = static_cast<std::size_t>(size);
-    data_ = static_cast<std::byte*>(::operator new (size_, alignment));
+    data_ = static_cast<std::byte*>(::operator new(size_, alignment));
   }
   aligned_bytes(aligned_bytes&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
@@ -30,7 +30,7 @@ class aligned_bytes {
     return *this;
   }
   ~aligned_bytes() {
-    if (data_ != nullptr) ::operator delete (data_, alignment);
+    if (data_ != nullptr) ::operator delete(data_, alignment);
   }
 
   std::span<std::byte> span() const noexcept { return {data_, size_}; }

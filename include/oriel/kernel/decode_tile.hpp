@@ -10,8 +10,8 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. While a tile of keys is scored its values are fetched into L2: the jumps between
-/// K and V defeat the hardware prefetcher.
+/// serves every row. While a tile of keys is scored its values are fetched into L2, and the next keys
+/// while the values are accumulated: the jumps between K and V defeat the hardware prefetcher.
 /// Source: Dao et al. 2023 (Flash-Decoding), https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
 class decode_tile {
@@ -57,8 +57,13 @@ class decode_tile {
   void absorb(index keys, int count) noexcept {
     for (int r = 0; r < count; ++r) {
       float* const s = s_ + r * tile_keys;
-      float top = state_.m[r];
-      for (index i = 0; i < keys; ++i) top = s[i] > top ? s[i] : top;
+      for (index i = keys; i < round_up(keys, lanes<Arch>); ++i) s[i] = -infinity;
+      vec<Arch> most = broadcast<Arch>(state_.m[r]);
+      for (index i = 0; i < keys; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
+      float part[lanes<Arch>];
+      store<Arch>(part, most);
+      float top = part[0];
+      for (int i = 1; i < lanes<Arch>; ++i) top = part[i] > top ? part[i] : top;
       if (top == -infinity) {
         for (index i = 0; i < keys; ++i) s[i] = 0.0f;
         continue;
@@ -66,19 +71,16 @@ class decode_tile {
       vec<Arch> const base = broadcast<Arch>(top);
       vec<Arch> sum = broadcast<Arch>(0.0f);
       for (index i = 0; i < keys; i += lanes<Arch>) {
-        int const width = static_cast<int>(min_of(lanes<Arch>, keys - i));
-        vec<Arch> p = load_partial<Arch>(s + i, width);
-        p = exp2<Arch>(keep_or_hide<Arch>(p, low_bits(width)) - base);
+        vec<Arch> const p = exp2<Arch>(load<Arch>(s + i) - base);
         sum = sum + p;
         store<Arch>(s + i, p);
       }
-      float part[lanes<Arch>];
       store<Arch>(part, sum);
       for (int i = 1; i < lanes<Arch>; ++i) part[0] += part[i];
       if (top > state_.m[r]) {
         vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(state_.m[r] - top));
-        store<Arch>(part + 0, fma<Arch>(broadcast<Arch>(state_.l[r]), shrink,
-                                        broadcast<Arch>(part[0])));
+        store<Arch>(part + 0,
+                    fma<Arch>(broadcast<Arch>(state_.l[r]), shrink, broadcast<Arch>(part[0])));
         state_.l[r] = part[0];
         state_.m[r] = top;
         float* const acc = state_.acc + r * state_.stride();
@@ -90,6 +92,9 @@ class decode_tile {
       }
     }
   }
+
+  /// The keys that will be scored next: they are fetched while the values are accumulated.
+  void expect(kv_run const& next) noexcept { next_ = next; }
 
   void accumulate(kv_run const& run, index at, int count) noexcept {
     in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
@@ -104,8 +109,6 @@ class decode_tile {
   }
 
  private:
-  ORIEL_INLINE static constexpr unsigned low_bits(int count) noexcept { return (1u << count) - 1; }
-
   /// Rows in blocks of 4, 2 and 1.
   template <class F>
   ORIEL_INLINE static void in_row_blocks(int count, F&& f) noexcept {
@@ -148,16 +151,19 @@ class decode_tile {
         add(d, [](float const* from) ORIEL_INLINE_LAMBDA { return load<Arch>(from); });
       }
       if (rest > 0) {
-        add(whole, [rest](float const* from) ORIEL_INLINE_LAMBDA {
-          return load_partial<Arch>(from, rest);
-        });
+        add(whole, [rest](float const* from)
+                       ORIEL_INLINE_LAMBDA { return load_partial<Arch>(from, rest); });
       }
       float total[lanes<Arch>];
       store<Arch>(total, sum_rows<Arch>(sum));
-      int const width = static_cast<int>(min_of(keys, run.rows - i));
-      for (int r = 0; r < Rows; ++r) {
-        float* const to = s_ + (row + r) * tile_keys + at + i;
-        for (int j = 0; j < width; ++j) to[j] = total[r * keys + j];
+      float* const to = s_ + row * tile_keys + at + i;
+      if (i + keys <= run.rows) {
+        unroll<Rows * keys>(
+            [&](auto n) ORIEL_INLINE_LAMBDA { to[n / keys * tile_keys + n % keys] = total[n]; });
+      } else {
+        for (int r = 0; r < Rows; ++r) {
+          for (index j = 0; i + j < run.rows; ++j) to[r * tile_keys + j] = total[r * keys + j];
+        }
       }
     }
   }
@@ -189,6 +195,11 @@ class decode_tile {
     float const* const weight = s_ + row * tile_keys + at;
     float const* v = run.v + d;
     for (index i = 0; i < run.rows; ++i, v += run.v_stride) {
+      if (i < next_.rows) {
+        unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
+          prefetch_l2(next_.k + i * next_.k_stride + d + j * lanes<Arch>);
+        });
+      }
       unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
         vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
                                                              : load<Arch>(v + j * lanes<Arch>);
@@ -209,6 +220,7 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   softmax_state<Arch> state_;
+  kv_run next_;  ///< what is scored next, to be fetched
 };
 
 }  // namespace oriel::inline v0

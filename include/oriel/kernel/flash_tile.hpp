@@ -39,8 +39,9 @@ class flash_tile {
         int const width = static_cast<int>(min_of(n, head_dim_ - d));
         vec<Arch> block[n];
         for (int i = 0; i < n; ++i) {
-          block[i] = r + i < count ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
-                                   : broadcast<Arch>(0.0f);
+          block[i] = r + i < count
+                         ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
+                         : broadcast<Arch>(0.0f);
         }
         transpose<Arch>(block);
         for (int i = 0; i < width; ++i) store<Arch>(q_ + (d + i) * rows + r, block[i]);
@@ -74,9 +75,8 @@ class flash_tile {
   void absorb(index keys, int /*count*/) noexcept {
     vec<Arch> old[vectors];
     vec<Arch> top[vectors];
-    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-      old[j] = top[j] = load<Arch>(m_ + j * lanes<Arch>);
-    });
+    unroll<vectors>(
+        [&](auto j) ORIEL_INLINE_LAMBDA { old[j] = top[j] = load<Arch>(m_ + j * lanes<Arch>); });
     for (index i = 0; i < keys; ++i) {
       unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
         top[j] = max<Arch>(top[j], load<Arch>(s_ + i * rows + j * lanes<Arch>));
@@ -101,9 +101,7 @@ class flash_tile {
         store<Arch>(at, p);
       });
     }
-    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-      store<Arch>(l_ + j * lanes<Arch>, sum[j]);
-    });
+    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA { store<Arch>(l_ + j * lanes<Arch>, sum[j]); });
     if (!risen) return;  // every factor is 1
     for (index d = 0; d < v_dim_; ++d) {
       unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
@@ -112,6 +110,9 @@ class flash_tile {
       });
     }
   }
+
+  /// Where the next keys lie: of no use here, arithmetic hides the loads.
+  void expect(kv_run const& /*next*/) noexcept {}
 
   /// O^T += V^T P^T for the keys of `run`, whose weights are at places at, at + 1, ...
   void accumulate(kv_run const& run, index at, int /*count*/) noexcept {

@@ -57,8 +57,7 @@ struct softmax_state {
       for (index d = 0; d < stride(); d += lanes<Arch>) {
         store<Arch>(own + d, fma<Arch>(load<Arch>(other + d), b, load<Arch>(own + d) * a));
       }
-      vec<Arch> const sum =
-          fma<Arch>(broadcast<Arch>(next.l[r]), b, broadcast<Arch>(l[r]) * a);
+      vec<Arch> const sum = fma<Arch>(broadcast<Arch>(next.l[r]), b, broadcast<Arch>(l[r]) * a);
       store_partial<Arch>(l + r, sum, 1);
       m[r] = top;
     }

@@ -14,8 +14,8 @@ namespace detail {
 /// over rows, so a lane's rounding knows nothing of the other lanes, nor of Depth: per element it is
 /// one chain of fma in ascending t.
 template <class Arch, int Depth, bool Accumulate>
-ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps,
-                             float const* b, float* c) noexcept {
+ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps, float const* b,
+                             float* c) noexcept {
   constexpr int vectors = tile_shape<Arch>::vectors;
   constexpr int rows = tile_shape<Arch>::rows;
   vec<Arch> sum[Depth][vectors];
@@ -26,14 +26,12 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
   });
   for (index t = 0; t < steps; ++t) {
     vec<Arch> right[vectors];
-    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-      right[j] = load<Arch>(b + j * lanes<Arch>);
-    });
+    unroll<vectors>([&](auto j)
+                        ORIEL_INLINE_LAMBDA { right[j] = load<Arch>(b + j * lanes<Arch>); });
     unroll<Depth>([&](auto i) ORIEL_INLINE_LAMBDA {
       vec<Arch> const left = broadcast<Arch>(a[i * a_row]);
-      unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-        sum[i][j] = fma<Arch>(left, right[j], sum[i][j]);
-      });
+      unroll<vectors>(
+          [&](auto j) ORIEL_INLINE_LAMBDA { sum[i][j] = fma<Arch>(left, right[j], sum[i][j]); });
     });
     a += a_step;
     b += rows;

@@ -21,8 +21,8 @@ class any_mask {
   /// `Arch` only keeps the functions behind the pointers apart between translation units that are
   /// built for different instruction sets.
   template <mask M, class Arch = default_arch>
-    requires(!std::is_same_v<M, any_mask>)
-  ORIEL_INLINE any_mask(M const& m) noexcept : ask_(&answers<M, Arch>::table) {
+  requires(!std::is_same_v<M, any_mask>) ORIEL_INLINE any_mask(M const& m)
+  noexcept : ask_(&answers<M, Arch>::table) {
     static_assert(sizeof(M) <= capacity, "a mask holds at most 64 bytes: let it point to its data");
     static_assert(alignof(M) <= alignof(std::max_align_t));
     if constexpr (!std::is_empty_v<M>) std::memcpy(bytes_, &m, sizeof(M));

@@ -28,9 +28,8 @@ struct both {
   ORIEL_INLINE constexpr key_ranges reach(range queries) const noexcept {
     return intersect(a.reach(queries), b.reach(queries));
   }
-  ORIEL_INLINE constexpr row_ranges row(index q) const noexcept
-    requires interval_mask<A> && interval_mask<B>
-  {
+  ORIEL_INLINE constexpr row_ranges row(index q) const noexcept requires interval_mask<A> &&
+      interval_mask<B> {
     return intersect(a.row(q), b.row(q));
   }
 };

@@ -2,11 +2,17 @@
 // Square transposes and sums across lanes.
 #pragma once
 
+#include <bit>
+
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
 
 namespace detail {
+
+/// log2(lanes).
+template <class Arch>
+inline constexpr int rounds = std::countr_zero(static_cast<unsigned>(lanes<Arch>));
 
 /// a0 b0 a1 b1 ... of the lower halves of a and b (`Upper`: of the upper halves).
 template <class Arch, bool Upper>
@@ -39,9 +45,7 @@ ORIEL_INLINE vec<Arch> interleave(vec<Arch> a, vec<Arch> b) noexcept {
 template <class Arch>
 ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   constexpr int half = lanes<Arch> / 2;
-  constexpr int rounds = lanes<Arch> == 16 ? 4 : lanes<Arch> == 8 ? 3 : lanes<Arch> == 4 ? 2 : 1;
-  static_assert(1 << rounds == lanes<Arch>);
-  unroll<rounds>([&](auto) ORIEL_INLINE_LAMBDA {
+  unroll<detail::rounds<Arch>>([&](auto) ORIEL_INLINE_LAMBDA {
     vec<Arch> next[lanes<Arch>];
     unroll<half>([&](auto i) ORIEL_INLINE_LAMBDA {
       next[2 * i] = detail::interleave<Arch, false>(row[i], row[i + half]);
@@ -51,16 +55,17 @@ ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   });
 }
 
-/// Lane i of the result is the sum over the lanes of row[i], by halves: a tree, the same for every
-/// row. Source of the shape: a transpose whose rounds add what they would have stored.
+/// Lane i of the result is the sum over the lanes of row[i]: the rounds of the transpose, each adding
+/// the two registers that it would have kept. Every row is summed in the same order, as a tree.
 template <class Arch>
 ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[lanes<Arch>]) noexcept {
-  transpose<Arch>(row);
-  unroll<lanes<Arch> == 16 ? 4 : lanes<Arch> == 8 ? 3 : lanes<Arch> == 4 ? 2 : 1>(
-      [&](auto round) ORIEL_INLINE_LAMBDA {
-        constexpr int count = lanes<Arch> >> (round + 1);
-        unroll<count>([&](auto i) ORIEL_INLINE_LAMBDA { row[i] = row[i] + row[i + count]; });
-      });
+  unroll<detail::rounds<Arch>>([&](auto round) ORIEL_INLINE_LAMBDA {
+    constexpr int half = lanes<Arch> / (2 << round);
+    unroll<half>([&](auto i) ORIEL_INLINE_LAMBDA {
+      row[i] = detail::interleave<Arch, false>(row[i], row[i + half]) +
+               detail::interleave<Arch, true>(row[i], row[i + half]);
+    });
+  });
   return row[0];
 }
 

@@ -40,8 +40,8 @@ struct tensor_view {
 
   /// A view to read from a view to write.
   template <class U>
-    requires(std::is_same_v<T, U const> && !std::is_const_v<U>)
-  ORIEL_INLINE constexpr tensor_view(tensor_view<U> const& other) noexcept
+  requires(std::is_same_v<T, U const> && !std::is_const_v<U>)
+      ORIEL_INLINE constexpr tensor_view(tensor_view<U> const& other) noexcept
       : tensor_view(other.data, other.tokens, other.heads, other.dim, other.token_stride,
                     other.head_stride) {}
 

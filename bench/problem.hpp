@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSL-1.0
+// The inputs of a case, in memory, ready to be attended.
+#pragma once
+
+#include <memory>
+#include <oriel/interop/owning.hpp>
+#include <vector>
+
+#include "case.hpp"
+#include "pages.hpp"
+#include "team.hpp"
+
+namespace bench {
+
+/// What the mask of a case shows, counted exactly.
+struct visible_work {
+  index pairs = 0;  ///< (query, key) pairs of one query head
+  index keys = 0;   ///< keys that at least one query sees
+};
+
+/// A case with unit-normal q, k and v. Memory-bound cases get as many caches as it takes for them to
+/// be read from memory when they are attended in turn.
+class problem {
+ public:
+  explicit problem(bench_case const& c);
+
+  bench_case const& of() const noexcept { return case_; }
+  visible_work const& visible() const noexcept { return visible_; }
+  index instances() const noexcept { return instances_; }
+  oriel::attend_plan const& plan() const noexcept { return plan_; }
+  oriel::workspace workspace() const noexcept { return {workspace_.span()}; }
+  /// The call on cache `instance`; every instance writes the same output.
+  oriel::attention call(index instance);
+  std::vector<float>& out() noexcept { return out_; }
+  /// The keys and values of all instances.
+  std::span<float const> stored() const noexcept { return memory_->floats(); }
+
+  /// Flops and stored bytes that one call has to do and to read.
+  double useful_flops() const noexcept;
+  double visible_bytes() const noexcept;
+
+ private:
+  oriel::contiguous contiguous_at(index instance) const noexcept;
+  void fill();
+
+  bench_case case_;
+  index held_;   ///< rows of keys in memory
+  index first_;  ///< position of the first
+  visible_work visible_;
+  index instance_bytes_;
+  index instances_;
+  std::unique_ptr<pages> memory_;
+  std::vector<oriel::rolling_cache<>> rings_;
+  std::vector<float> q_;
+  std::vector<float> out_;
+  oriel::attend_plan plan_;
+  oriel::aligned_bytes workspace_;
+};
+
+}  // namespace bench

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSL-1.0
+# oriel_memory: JSON alone on stdout, and no term of ours that grows with the length.
+include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
+
+run("${MEMORY}" --quick --max-tokens 2048 --window 256 --json)
+expect_equal("exit status" "${status}" 0)
+string(JSON lengths ERROR_VARIABLE error LENGTH "${out}" lengths)
+expect_equal("stdout as JSON: error" "${error}" "NOTFOUND")
+expect_equal("lengths" "${lengths}" 2)
+foreach(row 0 1)
+  expect_positive("${out}" lengths ${row} oriel_seconds)
+  expect_positive("${out}" lengths ${row} dense_seconds)
+  string(JSON ours GET "${out}" lengths ${row} oriel_extra_bytes)
+  string(JSON dense GET "${out}" lengths ${row} dense_extra_bytes)
+  if(ours GREATER 1000000 OR dense LESS 8388608)
+    message(FATAL_ERROR "extra bytes ${ours} and ${dense} make no sense")
+  endif()
+endforeach()
+string(JSON masks GET "${out}" mistral_7b_32768 dense_mask_bytes)
+expect_equal("bytes of masks" "${masks}" 34359738368)
+foreach(cost 0 1)
+  expect_positive("${out}" mask_cost ${cost} time_ratio)
+endforeach()

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "verify.hpp"
+
+#include <Eigen/Core>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <set>
+#include <vector>
+
+namespace bench {
+namespace {
+
+constexpr double hidden = -std::numeric_limits<double>::infinity();
+
+using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+void compare(float const* answer, double const* truth, index dim, verdict& so_far) {
+  for (index d = 0; d < dim; ++d) {
+    double const error = std::abs(static_cast<double>(answer[d]) - truth[d]);
+    if (!(error <= so_far.error)) so_far.error = error;  // a NaN stays: nothing is <= NaN
+    so_far.largest = std::fmax(so_far.largest, std::abs(truth[d]));
+  }
+  ++so_far.rows;
+}
+
+/// Query tokens to compare with the definition.
+std::set<index> sample(oriel::attention const& call, std::optional<index> window) {
+  std::set<index> tokens;
+  oriel::range const queries = call.queries();
+  auto const add_edge = [&](index position) {
+    for (index const p : {position - 1, position}) {
+      if (queries.contains(p)) tokens.insert(p - queries.begin);
+    }
+  };
+  tokens.insert(0);
+  tokens.insert(call.q.tokens - 1);
+  index const first_key = call.kv.positions().begin;
+  for (index const step : {oriel::tile_keys, oriel::leaf_keys}) {
+    index const edge = oriel::round_down(queries.begin + step, step);  // the first one in the call
+    add_edge(edge);
+    add_edge(oriel::round_down(queries.end - 1, step));
+    if (window) add_edge(edge + *window);
+  }
+  if (window) add_edge(first_key + *window);
+  constexpr index enough_rows = 64;
+  std::mt19937_64 random(1);
+  std::uniform_int_distribution<index> any(0, call.q.tokens - 1);
+  auto const most = static_cast<std::size_t>(call.q.tokens);
+  std::size_t const wanted = tokens.size() + 4;
+  while (tokens.size() < most && (tokens.size() < wanted ||
+                                  static_cast<index>(tokens.size()) * call.q.heads < enough_rows)) {
+    tokens.insert(any(random));
+  }
+  return tokens;
+}
+
+void compare_sampled(oriel::attention const& call, std::optional<index> window, verdict& so_far) {
+  std::vector<double> truth(static_cast<std::size_t>(call.q.heads * call.out.dim));
+  for (index const token : sample(call, window)) {
+    oriel::attention row = call;
+    row.q = call.q.slice({token, token + 1});
+    row.first_query = call.queries().begin + token;
+    if (!oriel::reference(row, {truth.data(), 1, call.q.heads, call.out.dim}).ok()) {
+      so_far.error = std::nan("");
+      return;
+    }
+    for (index h = 0; h < call.q.heads; ++h) {
+      compare(call.out.row(token, h), truth.data() + h * call.out.dim, call.out.dim, so_far);
+    }
+  }
+}
+
+/// Attention of one head for a block of tokens, every key in double.
+void compare_block(oriel::attention const& call, index head, oriel::range tokens,
+                   matrix const& all_k, matrix const& all_v, verdict& so_far) {
+  index const first = call.queries().begin;
+  oriel::range const held = call.kv.positions();
+  oriel::range const queries{first + tokens.begin, first + tokens.end};
+  oriel::range const keys = intersect(call.mask.reach(queries), oriel::key_ranges(held)).hull();
+  matrix q(tokens.size(), call.q.dim);
+  for (index t = 0; t < tokens.size(); ++t) {
+    for (index d = 0; d < call.q.dim; ++d) q(t, d) = call.q.row(tokens.begin + t, head)[d];
+  }
+  q /= std::sqrt(static_cast<double>(call.q.dim));
+  auto const k = all_k.middleRows(keys.begin - held.begin, keys.size());
+  auto const v = all_v.middleRows(keys.begin - held.begin, keys.size());
+  matrix p(tokens.size(), keys.size());
+  p.noalias() = q * k.transpose();
+  for (index t = 0; t < tokens.size(); ++t) {
+    for (index i = 0; i < keys.size(); ++i) {
+      if (!call.mask.visible(queries.begin + t, keys.begin + i)) p(t, i) = hidden;
+    }
+    double const top = p.row(t).maxCoeff();
+    if (top == hidden) {
+      p.row(t).setZero();
+      continue;
+    }
+    p.row(t) = (p.row(t).array() - top).exp();
+    p.row(t) /= p.row(t).sum();
+  }
+  matrix truth(tokens.size(), call.out.dim);
+  truth.noalias() = p * v;
+  for (index t = 0; t < tokens.size(); ++t) {
+    compare(call.out.row(tokens.begin + t, head), truth.row(t).data(), call.out.dim, so_far);
+  }
+}
+
+void compare_all(oriel::attention const& call, verdict& so_far) {
+  oriel::range const held = call.kv.positions();
+  auto const shape = call.kv.shape();
+  matrix k(held.size(), shape.head_dim);
+  matrix v(held.size(), shape.v_dim);
+  for (index kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
+    for (index i = 0; i < held.size(); ++i) {
+      oriel::kv_run const run = call.kv.run_at(kv_head, held.begin + i);
+      for (index d = 0; d < shape.head_dim; ++d) k(i, d) = run.k[d];
+      for (index d = 0; d < shape.v_dim; ++d) v(i, d) = run.v[d];
+    }
+    constexpr index block = 64;
+    for (index h = 0; h < call.heads().group(); ++h) {
+      for (index t = 0; t < call.q.tokens; t += block) {
+        oriel::range const tokens{t, oriel::min_of(t + block, call.q.tokens)};
+        compare_block(call, call.heads().first_q_head(kv_head) + h, tokens, k, v, so_far);
+      }
+    }
+  }
+}
+
+}  // namespace
+
+verdict verify(oriel::attention const& call, index pairs, std::optional<index> window) {
+  verdict sampled;
+  compare_sampled(call, window, sampled);
+  verdict all;
+  if (pairs <= index{1} << 26) {
+    compare_all(call, all);
+  }
+  verdict result = all.rows > 0 ? all : sampled;
+  if (!(sampled.error <= result.error)) result.error = sampled.error;
+  result.right = result.error <= 2e-6 * result.largest;
+  return result;
+}
+
+}  // namespace bench

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/cache/joined.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "cache_oracle.hpp"
+#include "dice.hpp"
+
+namespace oriel {
+namespace {
+
+using cache = rolling_cache<>;
+using view = tensor_view<float const>;
+
+static_assert(kv_source<joined<cache>> && kv_source<joined<contiguous>>);
+static_assert(std::is_constructible_v<joined<cache>, cache&, view, view>);
+static_assert(std::is_constructible_v<joined<cache>, cache const&, view, view, index>);
+static_assert(!std::is_constructible_v<joined<cache>, cache, view, view>, "past is referred to");
+static_assert(!std::is_constructible_v<joined<cache>, cache const, view, view>);
+static_assert(std::is_trivially_copyable_v<joined<cache>>);
+
+TEST(Joined, IsTheCacheAndThenTheFreshRows) {
+  dice d(1);
+  for (int round = 0; round < 200 && !testing::Test::HasFailure(); ++round) {
+    cache_shape const shape{.window = d.between(index{1}, index{9}),
+                            .kv_heads = d.between(index{1}, index{2}),
+                            .head_dim = d.between(index{1}, index{5}),
+                            .v_dim = d.between(index{1}, index{5}),
+                            .margin = d.between(index{1}, index{3})};
+    guarded_bytes memory(cache::required_bytes(shape));
+    cache past(memory.bytes(), shape);
+    row_list expected(shape);
+    auto const start = d.pick(std::vector<std::optional<index>>{std::nullopt, 0, 7, index{1} << 31,
+                                                                (index{1} << 53) - 1});
+    for (index n : {d.between(index{0}, index{20}), d.between(index{0}, index{20})}) {
+      random_rows const k(d, n, shape.kv_heads, shape.head_dim);
+      random_rows const v(d, n, shape.kv_heads, *shape.v_dim);
+      auto const first = expected.empty() ? start : std::nullopt;
+      joined const all{past, k.view(), v.view(), first};
+      ASSERT_TRUE(all.check().ok()) << all.check().what;
+      EXPECT_EQ(all.shape(), past.shape());
+      EXPECT_EQ(all.lost(), past.lost());
+      range const kept = expected.held();
+      index const fresh = expected.empty() ? first.value_or(0) : kept.end;
+      EXPECT_EQ(all.positions(), (range{expected.empty() ? fresh : kept.begin, fresh + n}));
+      for (index head = 0; head < shape.kv_heads; ++head) {
+        for (index p = all.positions().begin; p < all.positions().end; ++p) {
+          kv_run const run = all.run_at(head, p);
+          ASSERT_EQ(run.first, p);
+          ASSERT_GE(run.rows, 1);
+          ASSERT_LE(p + run.rows, p < fresh ? fresh : fresh + n);
+          if (p >= fresh) {
+            EXPECT_EQ(run.k, k.view().row(p - fresh, head)) << "read where it lies";
+            EXPECT_EQ(run.v, v.view().row(p - fresh, head));
+          } else {
+            EXPECT_TRUE(same_bits(run.k, expected.k(head, p)));
+            EXPECT_TRUE(same_bits(run.v, expected.v(head, p)));
+          }
+        }
+      }
+      if (n == 0) continue;
+      ASSERT_TRUE(past.append(k.view(), v.view(), first).ok());
+      expected.append(k.view(), v.view(), first);
+      EXPECT_EQ(all.check().code, errc::position) << "the rows are now in the cache";
+    }
+  }
+}
+
+TEST(Joined, ChecksNameTheRule) {
+  std::vector<float> const rows(64);
+  cache_shape const shape{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2};
+  guarded_bytes memory(cache::required_bytes(shape));
+  view const k(rows.data(), 2, 2, 3), v(rows.data(), 2, 2, 2);
+  cache empty(memory.bytes(), shape);
+  cache full = empty;
+  ASSERT_TRUE(full.append(k, v, 40).ok());
+  cache const unusable(memory.bytes().first(8), shape);
+  cache const nonsense(memory.bytes(), {});
+  struct test_case {
+    joined<cache> kv;
+    errc code;
+    char const* what;
+  };
+  char const* const after = "first must be the position after the last one the cache holds";
+  char const* const between = "kv: positions must lie between -2^60 and 2^60";
+  for (auto const& [kv, code, what] : {
+           test_case{{full, k, v}, errc::ok, "ok"},
+           {{full, k, v, 42}, errc::ok, "ok"},
+           {{empty, k, v, 9}, errc::ok, "ok"},
+           {{full, k, v, 41}, errc::position, after},
+           {{full, k, v, 43}, errc::position, after},
+           {{full, k, v, INT64_MIN}, errc::position, between},
+           {{full, k, v, INT64_MAX}, errc::position, between},
+           {{empty, k, v, max_position - 2}, errc::position, between},
+           {{full, {rows.data(), 2, 1, 3}, {rows.data(), 2, 1, 2}},
+            errc::heads,
+            "k.heads must equal the cache's kv_heads"},
+           {{full, {rows.data(), 2, 2, 4}, v},
+            errc::shape,
+            "k.dim must equal the cache's head_dim"},
+           {{full, k, {rows.data(), 2, 2, 3}}, errc::shape, "v.dim must equal the cache's v_dim"},
+           {{full, k, {rows.data(), 1, 2, 2}}, errc::shape, "k.tokens must equal v.tokens"},
+           {{full, {nullptr, 2, 2, 3}, v}, errc::memory, "k.data must not be null"},
+           {{unusable, k, v},
+            errc::memory,
+            "cache bytes must hold rolling_cache::required_bytes(shape)"},
+           {{nonsense, k, v}, errc::shape, "cache_shape.window must be at least 1"},
+       }) {
+    status const s = kv.check();
+    EXPECT_EQ(s.code, code) << what;
+    EXPECT_STREQ(s.what, what);
+  }
+}
+
+TEST(Joined, OverlapsItsPartsOnly) {
+  std::vector<float> rows(32);
+  cache_shape const shape{.window = 3, .head_dim = 2};
+  guarded_bytes memory(cache::required_bytes(shape));
+  cache const past(memory.bytes(), shape);
+  joined const all{past, view(rows.data(), 4, 1, 2), view(rows.data() + 16, 4, 1, 2)};
+  auto* const own = reinterpret_cast<float*>(memory.bytes().data());
+  EXPECT_TRUE(all.overlaps({own + 11, 1, 1, 1}));
+  EXPECT_FALSE(all.overlaps({own + 12, 1, 1, 1}));
+  EXPECT_TRUE(all.overlaps({rows.data() + 7, 1, 1, 1}));
+  EXPECT_FALSE(all.overlaps({rows.data() + 8, 1, 1, 8}));
+  EXPECT_TRUE(all.overlaps({rows.data() + 23, 1, 1, 1}));
+}
+
+TEST(Joined, OfAContiguousPast) {
+  std::vector<float> const rows(64);
+  contiguous const past(view(rows.data(), 3, 1, 2), view(rows.data() + 8, 3, 1, 2), -5);
+  joined const all{past, view(rows.data() + 16, 2, 1, 2), view(rows.data() + 24, 2, 1, 2)};
+  ASSERT_TRUE(all.check().ok());
+  EXPECT_EQ(all.positions(), (range{-5, 0}));
+  EXPECT_EQ(all.run_at(0, -4).k, rows.data() + 2);
+  EXPECT_EQ(all.run_at(0, -4).rows, 2);
+  EXPECT_EQ(all.run_at(0, -2).k, rows.data() + 16);
+  EXPECT_EQ(all.run_at(0, -1).v, rows.data() + 26);
+}
+
+}  // namespace
+}  // namespace oriel

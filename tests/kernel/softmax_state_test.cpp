@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/kernel/softmax_state.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tensors.hpp"
+
+namespace oriel::test {
+namespace {
+
+using state = softmax_state<default_arch>;
+constexpr index rows = 5;
+
+/// A state in its own memory, full of NaN at first.
+struct owned_state {
+  aligned_memory memory;
+  state s;
+  explicit owned_state(index v_dim) : memory(measure(v_dim)), s(carve(memory, v_dim)) {}
+
+  static index measure(index v_dim) {
+    carver walk;
+    state::carve(walk, rows, v_dim);
+    return walk.used();
+  }
+  static state carve(aligned_memory& memory, index v_dim) {
+    carver walk(memory.span().data());
+    return state::carve(walk, rows, v_dim);
+  }
+  owned_state&& filled(std::uint64_t seed) && {
+    random_numbers random(seed);
+    s.reset(rows);
+    for (index r = 0; r < rows; ++r) {
+      s.m[r] = 3.0f * random();
+      s.l[r] = 1.0f + std::abs(random());
+      for (index d = 0; d < s.v_dim; ++d) s.acc[r * s.stride() + d] = random();
+    }
+    return std::move(*this);
+  }
+  std::vector<std::uint32_t> bits() const {
+    std::vector<std::uint32_t> all = bits_of(tensor_view<float const>(s.m, 1, 1, rows));
+    for (auto const& more :
+         {bits_of(tensor_view<float const>(s.l, 1, 1, rows)),
+          bits_of(tensor_view<float const>(s.acc, rows, 1, s.v_dim, s.stride(), s.stride()))}) {
+      all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+  }
+};
+
+index const dims[] = {1, 15, 16, 17, 33, 64};
+
+TEST(SoftmaxState, TheIdentitySeesNothing) {
+  for (index const dim : dims) {
+    owned_state const none(dim);
+    none.s.reset(rows);
+    EXPECT_TRUE(none.memory.is_untouched_behind());
+    tensor const out(1, 1, dim);
+    none.s.write_out(2, out.view.data);
+    for_each_element(out.view, [](float x) { EXPECT_EQ(std::bit_cast<std::uint32_t>(x), 0u); });
+    EXPECT_TRUE(out.is_untouched()) << "behind the row";
+    EXPECT_EQ(none.s.lse(2), -infinity);
+  }
+}
+
+TEST(SoftmaxState, TheIdentityChangesNothing) {
+  for (index const dim : dims) {
+    owned_state const a = owned_state(dim).filled(1);
+    owned_state const none(dim);
+    auto const before = a.bits();
+    none.s.reset(rows);
+    a.s.merge(none.s, rows);
+    EXPECT_EQ(a.bits(), before) << "on the right";
+    none.s.merge(a.s, rows);
+    EXPECT_EQ(none.bits(), before) << "on the left";
+  }
+}
+
+TEST(SoftmaxState, MergeIsTheSumOfBoth) {
+  for (index const dim : dims) {
+    owned_state const a = owned_state(dim).filled(1);
+    owned_state const b = owned_state(dim).filled(2);
+    owned_state const c = owned_state(dim).filled(1);  // a again
+    a.s.m[3] = c.s.m[3] = -infinity;                   // one row of either sees nothing
+    a.s.l[3] = c.s.l[3] = 0.0f;
+    for (index d = 0; d < dim; ++d)
+      a.s.acc[3 * a.s.stride() + d] = c.s.acc[3 * a.s.stride() + d] = 0;
+    c.s.merge(b.s, rows);
+    for (index r = 0; r < rows; ++r) {
+      double const wa = std::exp2(static_cast<double>(a.s.m[r]));
+      double const wb = std::exp2(static_cast<double>(b.s.m[r]));
+      double const l = wa * a.s.l[r] + wb * b.s.l[r];
+      EXPECT_NEAR(c.s.lse(r), std::log(l), 1e-6);
+      tensor const out(1, 1, dim);
+      c.s.write_out(r, out.view.data);
+      for (index d = 0; d < dim; ++d) {
+        index const i = r * a.s.stride() + d;
+        EXPECT_NEAR(out.view.data[d], (wa * a.s.acc[i] + wb * b.s.acc[i]) / l, 2e-6) << r;
+      }
+    }
+  }
+}
+
+TEST(SoftmaxState, MergeIsAssociativeUpToRounding) {
+  auto const fresh = [](std::uint64_t seed) { return owned_state(33).filled(seed); };
+  owned_state const left = fresh(1), right = fresh(2);
+  left.s.merge(fresh(2).s, rows);  // (1 2) 3
+  left.s.merge(fresh(3).s, rows);
+  right.s.merge(fresh(3).s, rows);  // 1 (2 3)
+  owned_state const one = fresh(1);
+  one.s.merge(right.s, rows);
+  for (index r = 0; r < rows; ++r) {
+    EXPECT_NEAR(one.s.lse(r), left.s.lse(r), 1e-6);
+    tensor const a(1, 1, 33), b(1, 1, 33);
+    one.s.write_out(r, a.view.data);
+    left.s.write_out(r, b.view.data);
+    for (index d = 0; d < 33; ++d) EXPECT_NEAR(a.view.data[d], b.view.data[d], 2e-6);
+  }
+}
+
+TEST(SoftmaxState, MergeTakesTheRowsItIsGiven) {
+  owned_state const a = owned_state(17).filled(1);
+  auto const before =
+      bits_of(tensor_view<float const>(a.s.acc + 2 * a.s.stride(), 3, 1, 17, a.s.stride(), 0));
+  a.s.merge(owned_state(17).filled(2).s, 2);
+  EXPECT_EQ(
+      bits_of(tensor_view<float const>(a.s.acc + 2 * a.s.stride(), 3, 1, 17, a.s.stride(), 0)),
+      before);
+}
+
+TEST(SoftmaxState, FarApartMaximaNeitherOverflowNorVanish) {
+  owned_state const a = owned_state(3).filled(1), b = owned_state(3).filled(2);
+  for (index r = 0; r < rows; ++r) a.s.m[r] = 3e38f, b.s.m[r] = -3e38f;
+  auto const before = a.bits();
+  a.s.merge(b.s, rows);
+  EXPECT_EQ(a.bits(), before);
+  b.s.merge(a.s, rows);
+  EXPECT_EQ(b.bits(), before);
+}
+
+}  // namespace
+}  // namespace oriel::test

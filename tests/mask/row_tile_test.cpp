@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSL-1.0
+// That visible_rows() equals visible() for every mask is one of the mask laws.
+#include "oriel/mask/row_tile.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "example_masks.hpp"
+#include "oriel/mask/causal.hpp"
+#include "oriel/mask/full.hpp"
+
+namespace oriel {
+namespace {
+
+TEST(RowTile, RowsAreTokenAndHeadOfTheGroup) {
+  struct test_case {
+    row_tile rows;
+    std::vector<index> positions;
+  };
+  constexpr index far = (index{1} << 53) - 1;
+  for (auto const& [rows, positions] : {test_case{{0, 4, 1, 10}, {10, 11, 12, 13}},
+                                        {{0, 5, 2, 10}, {10, 10, 11, 11, 12}},
+                                        {{3, 5, 2, 0}, {1, 2, 2, 3, 3}},
+                                        {{7, 3, 9, 5}, {5, 5, 6}},
+                                        {{64, 2, 5, far}, {far + 12, far + 13}}}) {
+    for (int r = 0; r < rows.count; ++r) {
+      EXPECT_EQ(rows.position(r), positions[static_cast<std::size_t>(r)]);
+    }
+    EXPECT_EQ(rows.queries(), (range{positions.front(), positions.back() + 1}));
+  }
+}
+
+TEST(VisibleRows, ByHand) {
+  // Rows 1 .. 5 of groups of 2 from position 10: tokens 10 | 11 11 | 12 12.
+  row_tile const rows{1, 5, 2, 10};
+  std::uint64_t word[5];
+  visible_rows(causal{}, rows, {9, 14}, word);
+  EXPECT_EQ((std::vector(word, word + 5)), (std::vector<std::uint64_t>{31, 31, 30, 24, 0}));
+  visible_rows(same_parity{}, rows, {9, 14}, word);
+  EXPECT_EQ((std::vector(word, word + 5)), (std::vector<std::uint64_t>{6, 25, 6, 24, 0}));
+}
+
+TEST(VisibleRows, FillsAWholeWordAndNoMore) {
+  for (int count = 1; count <= 64; ++count) {
+    std::uint64_t word[2] = {~std::uint64_t{0}, 77};
+    visible_rows(full{}, row_tile{0, count, 1, 0}, {5, 6}, word);
+    EXPECT_EQ(word[0], ~std::uint64_t{0} >> (64 - count));
+    EXPECT_EQ(word[1], 77u);
+    visible_rows(full{}, row_tile{3, count, 1000, 0}, {5, 6}, word);  // one token, all its heads
+    EXPECT_EQ(word[0], ~std::uint64_t{0} >> (64 - count));
+  }
+  std::uint64_t untouched = 5;
+  visible_rows(full{}, row_tile{0, 3, 1, 0}, {5, 5}, &untouched);
+  EXPECT_EQ(untouched, 5u) << "no keys, no words";
+}
+
+}  // namespace
+}  // namespace oriel

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSL-1.0
+# Installs what is missing (Debian, Ubuntu), builds, and runs every test, in every configuration;
+# the last is the complete release build, whose ctest summary ends the output. Stops at the first
+# failure with the configuration's name. Everything it makes lies in build/; a second run reuses it.
+#
+#   bash tests/run.sh                  everything
+#   bash tests/run.sh clang release    only these configurations, in the order below
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+jobs=$(nproc)
+log=build/log
+mkdir -p "$log"
+wanted=" $* "
+ran=0
+current='set-up'
+trap 'code=$?; ((code == 0)) || echo "FAILED: $current" >&2' EXIT
+
+is_wanted() { [[ $wanted == "  " || $wanted == *" $1 "* ]]; }
+
+# Runs a command with its output in a file, shown only when it fails.
+quietly() {
+  local file=$1
+  shift
+  local code=0
+  "$@" >"$file" 2>&1 || code=$?
+  if ((code != 0 && code != 77)); then                  # 77: skipped
+    echo "--- $* (the end of $file):"
+    tail -n 80 "$file"
+  fi
+  return "$code"
+}
+
+# configuration PRESET TARGET WHAT: configures, builds the target, runs the preset's tests.
+configuration() {
+  local preset=$1 target=$2 what=$3 start=$SECONDS
+  is_wanted "$preset" || return 0
+  current="configuration $preset"
+  echo "== $preset: $what"
+  quietly "$log/$preset.configure" cmake --preset "$preset" -DORIEL_FETCH_DEPENDENCIES=ON
+  quietly "$log/$preset.build" cmake --build --preset "$preset" --target "$target"
+  quietly "$log/$preset.test" ctest --preset "$preset" --parallel "$jobs"
+  echo "   $(grep -E 'tests passed|tests failed' "$log/$preset.test"), $((SECONDS - start)) s"
+  ran=$((ran + 1))
+}
+skipped() {
+  is_wanted "$1" && echo "== $1: SKIPPED: $2"
+  return 0
+}
+has() { grep -qw "$1" /proc/cpuinfo; }
+
+# --- what is needed ------------------------------------------------------------------------------
+echo '== set-up: packages and the model'
+bash tests/install_packages.sh g++ cmake ninja-build clang libomp-dev clang-format clang-tidy \
+  pkg-config python3 libxsimd-dev libeigen3-dev libcli11-dev nlohmann-json3-dev libpcre2-dev \
+  libgtest-dev libgmock-dev libbenchmark-dev
+bash examples/get_model.sh
+
+# --- other compilers, other xsimd, other instruction sets, sanitizers ----------------------------
+configuration clang all 'clang++, this machine, everything'
+if is_wanted tidy; then
+  current='configuration tidy'
+  echo '== tidy: clang-tidy over the headers'
+  quietly "$log/tidy" bash tests/tidy.sh || (($? == 77))
+  tail -n 1 "$log/tidy" | sed 's/^/   /'
+  ran=$((ran + 1))
+fi
+if is_wanted xsimd-latest; then
+  current='configuration xsimd-latest'
+  code=0
+  bash tests/get_xsimd.sh || code=$?
+  if ((code == 77)); then
+    skipped xsimd-latest 'see above'
+  elif ((code != 0)); then
+    exit "$code"
+  else
+    configuration xsimd-latest oriel_tests "the library with Debian 13's xsimd 13.2"
+  fi
+fi
+configuration no-contract oriel_tests 'kernels with -ffp-contract=off'
+configuration sse2 oriel_tests 'the library for SSE2'
+if has avx2 && has fma; then
+  configuration v3 oriel_tests 'the library for x86-64-v3 (AVX2)'
+else
+  skipped v3 'this machine has no AVX2'
+fi
+configuration asan-ubsan oriel_tests 'address and undefined-behaviour sanitizers'
+configuration no-exceptions oriel_tests '-fno-exceptions -fno-rtti'
+
+# --- the release build, complete; ctest has the last word ----------------------------------------
+if is_wanted release; then
+  current='configuration release'
+  echo '== release: everything, optimised for this machine, and the real model'
+  quietly "$log/release.configure" cmake --preset release -DORIEL_FETCH_DEPENDENCIES=ON
+  quietly "$log/release.build" cmake --build --preset release
+  ran=$((ran + 1))
+  echo "   built after $SECONDS s in all, for: $(sed -n 's/^isa  *//p' build/release/oriel_isa.txt)"
+  ctest --preset release --parallel "$jobs"
+elif ((ran == 0)); then
+  current="no configuration is named:$wanted"
+  exit 2
+fi

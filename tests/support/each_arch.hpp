@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSL-1.0
+// The instruction sets that this translation unit is compiled for, as types of a typed test.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include "oriel/simd/arch.hpp"
+
+namespace detail {
+
+template <class List>
+struct types_of;
+template <class... Arch>
+struct types_of<xsimd::arch_list<Arch...>> {
+  using type = testing::Types<Arch...>;
+};
+
+template <class Cpu, class Arch>
+bool runs(Cpu const& cpu, Arch arch) {
+  if constexpr (requires { cpu.has(arch); }) {
+    return static_cast<bool>(cpu.has(arch));
+  } else {  // xsimd 8.1
+    return Arch::version() <= cpu.best;
+  }
+}
+
+}  // namespace detail
+
+/// Every Arch from SSE2 (or NEON) up to default_arch that the flags of this translation unit allow.
+using compiled_archs = detail::types_of<xsimd::supported_architectures>::type;
+
+struct arch_names {
+  template <class Arch>
+  static std::string GetName(int) {
+    std::string name = Arch::name();
+    for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+    return name;
+  }
+};
+
+/// Fixture of a test per Arch, skipped where the processor lacks it.
+template <class Arch>
+class EachArch : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!detail::runs(xsimd::available_architectures(), Arch{})) {
+      GTEST_SKIP() << Arch::name() << " is not available here";
+    }
+  }
+};
