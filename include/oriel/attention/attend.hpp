@@ -35,7 +35,7 @@ struct serial {
 ///            error against double is about 1e-6 of the largest output.
 /// Same bits  for any executor and any place of the keys (contiguous, ring at any phase, joined). A
 ///            call of more than 8 rows (q_len * group) takes the row-lane kernel, a shorter one the
-///            decode kernel; within each, a query's result does not depend on the others in the call.
+///            decode kernel; within each, a query's result does not depend on the others.
 /// Cost       2 * (head_dim + v_dim) flops per visible (query head, key) pair; each visible K and V
 ///            row is read once per tile of query rows; writes out, lse and the workspace only.
 /// Source     Dao 2023 (FlashAttention-2), arXiv:2307.08691; sums: Milakov & Gimelshein 2018,

@@ -22,10 +22,11 @@ struct partial {
 ///   out   : [tokens, heads, v_dim], lse : [tokens, heads, 1] or empty; may be those of parts[0]
 ///           exactly (merging in place), must not overlap any other part
 ///
-/// Requires  equal sizes (errc::shape, errc::heads), memory (errc::memory, errc::alignment), at least
-///           one part (errc::shape), no overlap (errc::alias). On error nothing has been written.
-/// No key    a part with lse = -inf takes no part, whatever its out holds; where all parts see nothing
-///           out = 0 and lse = -inf.
+/// Requires  equal sizes (errc::shape, errc::heads), memory (errc::memory, errc::alignment),
+///           at least one part (errc::shape), no overlap (errc::alias). On error nothing has been
+///           written.
+/// No key    a part with lse = -inf takes no part, whatever its out holds; where all parts
+///           see nothing out = 0 and lse = -inf.
 /// Source    Ye et al. 2025 (FlashInfer), arXiv:2501.01005, section 2.2.
 template <class Arch = default_arch>
 status merge(std::span<partial const> parts, tensor_view<float> out,

@@ -113,8 +113,8 @@ partition cut(attend_plan const& plan, attention const& call) noexcept {
 
 }  // namespace detail
 
-/// A plan for calls up to `bounds` on up to `workers` workers. Its check() tells of bounds that make
-/// no sense (errc::heads, errc::shape) and of workers < 1 (errc::plan).
+/// A plan for calls up to `bounds` on up to `workers` workers. Its check() tells of bounds that
+/// make no sense (errc::heads, errc::shape) and of workers < 1 (errc::plan).
 template <class Arch = default_arch>
 attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept {
   attend_plan plan{.bounds = bounds, .workers = workers, .tile_rows = tile_shape<Arch>::rows};
@@ -158,8 +158,8 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   return plan;
 }
 
-/// ok, or why `call` can't be run under `plan` in `memory` (errc::plan, errc::workspace, errc::memory,
-/// errc::alignment), or what check(call) says.
+/// ok, or why `call` can't be run under `plan` in `memory` (errc::plan, errc::workspace,
+/// errc::memory, errc::alignment), or what check(call) says.
 template <class Arch = default_arch>
 status check(attend_plan const& plan, attention const& call, workspace memory) noexcept {
   if (status s = plan.check(); !s.ok()) return s;

@@ -7,8 +7,8 @@
 
 namespace oriel::inline v0 {
 
-/// The definition, as oracle and as documentation: every pair is asked of the mask, every sum is taken
-/// in double. Arguments of `call` as for attend; its out and lse are not used.
+/// The definition, as oracle and as documentation: every pair is asked of the mask, every sum is
+/// taken in double. Arguments of `call` as for attend; its out and lse are not used.
 ///
 ///   out : [q_len, q_heads, v_dim]   may be strided
 ///   lse : [q_len, q_heads, 1]       or empty

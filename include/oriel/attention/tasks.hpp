@@ -84,7 +84,8 @@ void write_rows(attention const& call, index head, row_tile const& rows,
   });
 }
 
-/// One row tile over the leaves [leaves.begin, leaves.end): their states, merged from left to right.
+/// One row tile over the leaves [leaves.begin, leaves.end): their states, merged from left to
+/// right.
 template <class Arch, class Kernel>
 void attend_tile(Kernel& kernel, worker_scratch<Arch> const& scratch, attention const& call,
                  index head, row_tile const& rows, range leaves,

@@ -8,11 +8,11 @@
 
 namespace oriel::inline v0 {
 
-/// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh rows
-/// are read where they lie, so a ring needs no room for them and nothing is copied twice.
+/// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh
+/// rows are read where they lie, so a ring needs no room for them and nothing is copied twice.
 ///
 ///   past : a cache; referred to
-///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   any strides; they follow past's last row
+///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   any strides; they follow past's
 ///
 /// Requires   the cache's shapes (errc::heads, errc::shape); `first`, where given, must be the
 ///            position after the last one of `past`, unless that is empty (errc::position).

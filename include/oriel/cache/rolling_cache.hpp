@@ -35,10 +35,10 @@ struct cache_shape {
   }
 };
 
-/// A rolling key/value buffer of capacity = window - 1 + margin rows in the caller's bytes: position
-/// i lies in slot i mod capacity, so with the default margin exactly `window` rows are kept. Rows
-/// are laid out [kv_heads, capacity, row], all keys and then all values: each head's rows are
-/// contiguous. Nothing is ever moved; a row is copied once, into its slot.
+/// A rolling key/value buffer of capacity = window - 1 + margin rows in the caller's bytes:
+/// position i lies in slot i mod capacity, so with the default margin exactly `window` rows are
+/// kept. Rows are laid out [kv_heads, capacity, row], all keys and then all values: each head's
+/// rows are contiguous. Nothing is ever moved; a row is copied once, into its slot.
 ///
 /// Bytes      required_bytes(shape): capacity * kv_heads * (key row + value row), nothing besides.
 /// Requires   bytes.size() >= required_bytes (errc::memory), aligned to storage_alignment
@@ -50,8 +50,8 @@ class rolling_cache {
  public:
   using is_cache = void;
 
-  /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape that
-  /// makes no sense.
+  /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
+  /// that makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     if (!shape.check().ok()) return 0;
     index const row =
@@ -72,8 +72,8 @@ class rolling_cache {
   ///
   ///   k : [n, kv_heads, head_dim], v : [n, kv_heads, v_dim]   any strides; n may be 0
   ///
-  /// Positions  the first row gets `first` if given, else the position after the last one kept, or 0.
-  ///            In a cache that holds rows `first` must be that position (errc::position).
+  /// Positions  the first row gets `first` if given, else the position after the last one kept,
+  ///            or 0.            In a cache that holds rows `first` must be that position (errc::position).
   /// Requires   shapes of the cache (errc::shape, errc::heads), k and v outside of its bytes
   ///            (errc::alias). On error nothing has been written.
   /// Cost       min(n, capacity) * kv_heads rows copied.

@@ -8,9 +8,9 @@
 
 namespace oriel::inline v0 {
 
-/// A row-major matrix or a block of its columns, [tokens, heads * dim], as [tokens, heads, dim]. Its
-/// inner stride must be 1, its columns a multiple of `heads` (else the view is empty and dim 0, which
-/// every entry point refuses).
+/// A row-major matrix or a block of its columns, [tokens, heads * dim], as [tokens, heads, dim].
+/// Its inner stride must be 1, its columns a multiple of `heads` (else the view is empty and dim 0,
+/// which every entry point refuses).
 template <class Derived>
 auto view_of(Eigen::DenseBase<Derived> const& matrix, index heads) noexcept {
   static_assert(Derived::IsRowMajor, "oriel reads rows: use an Eigen matrix with Eigen::RowMajor");

@@ -11,8 +11,8 @@
 
 namespace oriel::inline v0 {
 
-/// Owns `size` bytes aligned to storage_alignment, uninitialised, for a cache or a workspace. Movable.
-/// Throws std::bad_alloc when there are none, or when `size` is negative.
+/// Owns `size` bytes aligned to storage_alignment, uninitialised, for a cache or a workspace.
+/// Movable. Throws std::bad_alloc when there are none, or when `size` is negative.
 class aligned_bytes {
  public:
   aligned_bytes() = default;

@@ -13,9 +13,9 @@
 
 namespace oriel::inline v0 {
 
-/// `workers` workers: the calling thread and workers - 1 threads that wait in between. Tasks are taken
-/// one by one in order. One run at a time; a task must not throw. Throws std::system_error when the
-/// system has no more threads to give.
+/// `workers` workers: the calling thread and workers - 1 threads that wait in between. Tasks are
+/// taken one by one in order. One run at a time; a task must not throw. Throws std::system_error
+/// when the system has no more threads to give.
 class thread_pool {
  public:
   explicit thread_pool(index workers) {

@@ -10,9 +10,10 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. While a tile of keys is scored its values are fetched into L2, and the next keys
-/// while the values are accumulated: the jumps between K and V defeat the hardware prefetcher.
-/// Source: Dao et al. 2023 (Flash-Decoding), https://crfm.stanford.edu/2023/10/12/flashdecoding.html
+/// serves every row. While a tile of keys is scored its values are fetched into L2, and the next
+/// keys while the values are accumulated: the jumps between K and V defeat the hardware prefetcher.
+/// Source: Dao et al. 2023 (Flash-Decoding),
+/// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
 class decode_tile {
  public:

@@ -20,7 +20,8 @@ inline constexpr double ln_2 = 0.6931471805599453;
 ///
 /// A monoid: the identity is (-inf, 0, 0), merge is associative up to rounding. The library always
 /// merges leaves of 1024 keys from left to right, so that who computed a leaf changes no bit.
-/// Source: Milakov & Gimelshein 2018, arXiv:1805.02867; the merge: Ye et al. 2025, arXiv:2501.01005.
+/// Source: Milakov & Gimelshein 2018, arXiv:1805.02867; the merge: Ye et al. 2025,
+/// arXiv:2501.01005.
 template <class Arch>
 struct softmax_state {
   float* m = nullptr;

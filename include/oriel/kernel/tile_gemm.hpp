@@ -11,8 +11,8 @@ namespace detail {
 
 /// C[i][row] (+)= sum over t < steps of A(i, t) * B[t][row], i < Depth, for the rows of a tile.
 /// A(i, t) = a[i * a_row + t * a_step] is broadcast from where it lies; every product is lane-wise
-/// over rows, so a lane's rounding knows nothing of the other lanes, nor of Depth: per element it is
-/// one chain of fma in ascending t.
+/// over rows, so a lane's rounding knows nothing of the other lanes, nor of Depth: per element it
+/// is one chain of fma in ascending t.
 template <class Arch, int Depth, bool Accumulate>
 ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps, float const* b,
                              float* c) noexcept {
@@ -47,7 +47,7 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
 
 /// C[i][row] (+)= sum over t < steps of A(i, t) * B[t][row] for i < count.
 ///
-///   a : A(i, t) at a[i * a_row + t * a_step]   any strides: neither K nor V is packed or transposed
+///   a : A(i, t) at a[i * a_row + t * a_step]   any strides: K and V are not packed
 ///   b : [steps, rows]                          one tile of rows
 ///   c : [count, rows]                          `Accumulate`: added to, else overwritten
 ///

@@ -12,8 +12,8 @@ inline constexpr index tile_keys = 128;
 inline constexpr index leaf_keys = 1024;
 static_assert(leaf_keys % tile_keys == 0);
 
-/// Register block of the row-lane kernel: `depth` x 3 accumulators, 3 loads and a broadcast fill the
-/// register file: 28 of 32 registers, or all 16.
+/// Register block of the row-lane kernel: `depth` x 3 accumulators, 3 loads and a broadcast fill
+/// the register file: 28 of 32 registers, or all 16.
 template <class Arch>
 struct tile_shape {
   static constexpr int vectors = 3;
@@ -22,7 +22,7 @@ struct tile_shape {
   static_assert(rows <= 64, "a word of visible rows has 64 bits");
 };
 
-/// Rows (query tokens x group) up to which a call takes the decode kernel, whose lanes are head_dim.
+/// Rows (query tokens x group) up to which a call takes the decode kernel (lanes = head_dim).
 inline constexpr index decode_rows = 8;
 
 }  // namespace oriel::inline v0

@@ -5,8 +5,8 @@
 
 namespace oriel::inline v0 {
 
-/// Query q sees the keys k <= q. Positions are absolute, so a call whose last query sits at the last
-/// key is aligned at the bottom right, whatever its q_len and kv_len.
+/// Query q sees the keys k <= q. Positions are absolute, so a call whose last query sits at the
+/// last key is aligned at the bottom right, whatever its q_len and kv_len.
 struct causal {
   ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept { return k <= q; }
   ORIEL_INLINE constexpr coverage cover(range queries, range keys) const noexcept {

@@ -21,7 +21,7 @@ using row_ranges = range_set<2>;
 /// A mask is a trivially copyable value with three questions about absolute positions:
 ///
 ///   visible(q, k)        does query q see key k?
-///   cover(queries, keys) none | some | all of the rectangle; `some` may be pessimistic, never wrong
+///   cover(queries, keys) none | some | all of the rectangle; may be pessimistic (`some`)
 ///   reach(queries)       key ranges that hold every key any of these queries may see
 ///
 /// Two more are answered where the mask can: `row(q)`, the ranges that query q sees, when those are

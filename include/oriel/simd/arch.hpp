@@ -56,7 +56,7 @@ inline constexpr bool has_fma =
 
 /// Registers a kernel may fill: the whole file.
 template <class Arch>
-inline constexpr int register_count = ORIEL_X86&& x86_bytes<Arch> != 64 ? 16 : 32;
+inline constexpr int register_count = (ORIEL_X86) && x86_bytes<Arch> != 64 ? 16 : 32;
 
 /// Calls f(integral_constant 0), ..., f(integral_constant N - 1) in order: a loop that is unrolled
 /// at every optimisation level, so that arrays of registers stay in registers.

@@ -40,8 +40,8 @@ ORIEL_INLINE vec<Arch> interleave(vec<Arch> a, vec<Arch> b) noexcept {
 
 }  // namespace detail
 
-/// Transposes the lanes x lanes matrix whose rows are `row`: log2(lanes) rounds that each interleave
-/// row i with row i + lanes / 2.
+/// Transposes the lanes x lanes matrix whose rows are `row`: log2(lanes) rounds that each
+/// interleave row i with row i + lanes / 2.
 template <class Arch>
 ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   constexpr int half = lanes<Arch> / 2;
@@ -55,8 +55,9 @@ ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   });
 }
 
-/// Lane i of the result is the sum over the lanes of row[i]: the rounds of the transpose, each adding
-/// the two registers that it would have kept. Every row is summed in the same order, as a tree.
+/// Lane i of the result is the sum over the lanes of row[i]: the rounds of the transpose, each
+/// adding the two registers that it would have kept. Every row is summed in the same order, as a
+/// tree.
 template <class Arch>
 ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   unroll<detail::rounds<Arch>>([&](auto round) ORIEL_INLINE_LAMBDA {

@@ -10,10 +10,12 @@
 
 namespace oriel::inline v0 {
 
-/// Alignment of workspaces, caches and every array inside them: a cache line, and the widest vector.
+/// Alignment of workspaces, caches and every array inside them: a cache line, and the widest
+/// vector.
 inline constexpr index storage_alignment = 64;
 
-/// The caller's scratch bytes, aligned to storage_alignment. Contents before and after mean nothing.
+/// The caller's scratch bytes, aligned to storage_alignment. Contents before and after mean
+/// nothing.
 struct workspace {
   std::span<std::byte> bytes;
 };
