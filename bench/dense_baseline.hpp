@@ -11,8 +11,8 @@ namespace bench {
 
 using dense_matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// The mask, one float per pair: 0 where query i sees key j, else -infinity. Made once, used by every
-/// head (and, in a model, by every layer).
+/// The mask, one float per pair: 0 where query i sees key j, else -infinity. Made once, used by
+/// every head (and, in a model, by every layer).
 template <oriel::mask M>
 dense_matrix dense_mask(M const& mask, oriel::index n) {
   dense_matrix m(n, n);

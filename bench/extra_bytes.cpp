@@ -35,8 +35,8 @@ std::size_t at_least_one(std::size_t size) { return size == 0 ? 1 : size; }
 
 }  // namespace
 
-// NOLINTBEGIN(bugprone-reserved-identifier)
-// The linker hands every call of malloc in our object files (Eigen's too) to __wrap_malloc, and so on.
+// NOLINTBEGIN(bugprone-reserved-identifier) The linker hands every call of malloc in our object
+// files (Eigen's too) to __wrap_malloc, and so on.
 extern "C" {
 void* __real_malloc(std::size_t);
 void* __real_calloc(std::size_t, std::size_t);

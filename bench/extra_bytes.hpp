@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// Memory that a call takes besides its arguments, measured: heap and stacks. Programs that link this
-// have their malloc and operator new counted.
+// Memory that a call takes besides its arguments, measured: heap and stacks. Programs that link
+// this have their malloc and operator new counted.
 #pragma once
 
 #include <vector>

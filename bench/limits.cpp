@@ -16,7 +16,8 @@ namespace bench {
 namespace {
 
 using arch = oriel::default_arch;
-/// Work per second of `block()`, which does `work` each time, over about `length` seconds of `clock`.
+/// Work per second of `block()`, which does `work` each time, over about `length` seconds of
+/// `clock`.
 template <class Clock, class F>
 double rate(Clock&& clock, double length, double work, F&& block) {
   double const start = clock();

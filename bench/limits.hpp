@@ -25,8 +25,8 @@ struct stream_limit {
 /// Bytes that a stream must walk over so that no cache serves it: max(256 MiB, 4 x L3).
 index stream_bytes();
 
-/// Clock and multiply-adds in turns, the best of many short tries that can be believed; if none can,
-/// the best of all.
+/// Clock and multiply-adds in turns, the best of many short tries that can be believed; if none
+/// can, the best of all.
 peak_limit measure_peak(team& on);
 
 /// GFLOP/s of all workers in one slice of about `seconds`.

@@ -38,7 +38,8 @@ struct machine_limits {
   stream_limit stream;
 };
 
-/// Everything a case needs besides what Google Benchmark has; kept from one of its tries to the next.
+/// Everything a case needs besides what Google Benchmark has; kept from one of its tries to the
+/// next.
 class runner {
  public:
   runner(bench_case const& c, machine_limits const& limits)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// What a mask costs: oriel, which makes it as it goes, against a dense mask. Bytes are counted as they
-// are allocated, answers are compared before anything is printed.
+// What a mask costs: oriel, which makes it as it goes, against a dense mask. Bytes are counted as
+// they are allocated, answers are compared before anything is printed.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -199,8 +199,8 @@ double ratio_of(std::function<void()> const& masked, std::function<void()> const
   return ratios[ratios.size() / 2];
 }
 
-/// Every one of rows x W pairs: `blocks` blocks of W queries. Masked, each query sees the W keys up to
-/// its own; unmasked, each block is a call in which every query sees the same W keys.
+/// Every one of rows x W pairs: `blocks` blocks of W queries. Masked, each query sees the W keys up
+/// to its own; unmasked, each block is a call in which every query sees the same W keys.
 mask_cost window_cost(options const& o, index blocks) {
   index const w = o.window;
   index const rows = blocks * w;

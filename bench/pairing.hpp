@@ -29,8 +29,9 @@ struct pairing_result {
   double stream_gb_per_s = 0.0;
 };
 
-/// Stops the benchmark's clock after every slice of at least 20 ms of kernel to measure the limits. A
-/// round ends with the first call after such a slice; what counts is the median of the rounds' ratios.
+/// Stops the benchmark's clock after every slice of at least 20 ms of kernel to measure the limits.
+/// A round ends with the first call after such a slice; what counts is the median of the rounds'
+/// ratios.
 class pairing {
  public:
   pairing(benchmark::State& state, team& on, pairing_options const& options);

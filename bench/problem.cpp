@@ -41,7 +41,8 @@ visible_work count_visible(mask_choice const& mask, oriel::range queries, oriel:
   visible_work work;
   std::vector<oriel::range> seen;
   for (index q = queries.begin; q < queries.end; ++q) {
-    auto const row = std::visit([q](auto const& m) { return m.row(q); }, mask);
+    // Of one query, the reach of every mask here is exactly what it sees.
+    auto const row = std::visit([q](auto const& m) { return m.reach({q, q + 1}); }, mask);
     for (oriel::range part : row) {
       part = intersect(part, keys);
       work.pairs += part.size();

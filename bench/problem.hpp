@@ -18,8 +18,8 @@ struct visible_work {
   index keys = 0;   ///< keys that at least one query sees
 };
 
-/// A case with unit-normal q, k and v. Memory-bound cases get as many caches as it takes for them to
-/// be read from memory when they are attended in turn.
+/// A case with unit-normal q, k and v. Memory-bound cases get as many caches as it takes for them
+/// to be read from memory when they are attended in turn.
 class problem {
  public:
   explicit problem(bench_case const& c);

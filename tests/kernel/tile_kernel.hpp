@@ -151,8 +151,8 @@ class tile_run {
         }
       };
       for_each_run([&](kv_run const& piece, index at) { kernel.score(piece, at, of.count); });
-      if (of.masked) kernel.hide(word, keys, of.count);
-      kernel.absorb(keys, of.count);
+      if (of.masked) kernel.hide(word, {0, keys}, of.count);
+      kernel.absorb({0, keys}, of.count);
       for_each_run([&](kv_run const& piece, index at) { kernel.accumulate(piece, at, of.count); });
       first += keys;
     }

@@ -184,7 +184,7 @@ status check(attend_plan const& plan, attention const& call, workspace memory) n
   if (base % storage_alignment != 0) {
     return {errc::alignment, "workspace must be aligned to 64"};
   }
-  address_range const scratch{base, base + memory.bytes.size()};
+  address_range const scratch{base, base + static_cast<std::uintptr_t>(plan.workspace_bytes())};
   tensor_view<float> const bytes(reinterpret_cast<float*>(memory.bytes.data()), 1, 1,
                                  plan.workspace_bytes() / static_cast<index>(sizeof(float)));
   if (scratch.meets(footprint(call.q)) || scratch.meets(footprint(call.out)) ||

@@ -27,6 +27,7 @@ status reference(attention const& call, tensor_view<double> out,
   if (out.heads != q.heads) return {errc::heads, "out.heads must equal q.heads"};
   if (out.dim != kv.shape().v_dim) return {errc::shape, "out.dim must equal v.dim"};
   bool const wants_lse = lse.data != nullptr;
+  if (status s = check(lse, detail::lse_rules); wants_lse && !s.ok()) return s;
   if (wants_lse && (lse.tokens != q.tokens || lse.heads != q.heads || lse.dim != 1)) {
     return {errc::shape, "lse must be [q.tokens, q.heads, 1]"};
   }

@@ -8,8 +8,8 @@ namespace oriel::inline v0 {
 
 namespace detail {
 
-/// Calls f(run, place) for every run of the keys in `keys` that some row of the tile sees; `place`
-/// counts from keys.begin. `word` is null where every row sees every key.
+/// Calls f(run) for every run of the keys in `keys` that some row of the tile sees. `word` is null
+/// where every row sees every key.
 template <class F>
 ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
                                std::uint64_t const* word, F&& f) noexcept {
@@ -24,7 +24,7 @@ ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
     while (at < end) {
       kv_run run = kv.run_at(head, at);
       run.rows = min_of(run.rows, end - at);
-      f(run, at - keys.begin);
+      f(run);
       at += run.rows;
     }
   }
@@ -44,15 +44,16 @@ void absorb_leaf(Kernel& kernel, attention const& call, index head, row_tile con
     bool const partial = seen == coverage::some;
     if (partial) call.mask.visible_rows(rows, keys, word);
     std::uint64_t const* const visible = partial ? word : nullptr;
+    range const places{keys.begin - begin, keys.end - begin};
     for_each_run(call.kv, head, keys, visible,
-                 [&](kv_run const& run, index at) { kernel.score(run, at, rows.count); });
-    if (partial) kernel.hide(word, keys.size(), rows.count);
-    kernel.absorb(keys.size(), rows.count);
+                 [&](kv_run const& run) { kernel.score(run, run.first - begin, rows.count); });
+    if (partial) kernel.hide(word, places, rows.count);
+    kernel.absorb(places, rows.count);
     // Where the next tile begins, for those who wait for memory.
     index const ahead = begin + tile_keys;
     kernel.expect(ahead < span.end ? call.kv.run_at(head, ahead) : kv_run{});
     for_each_run(call.kv, head, keys, visible,
-                 [&](kv_run const& run, index at) { kernel.accumulate(run, at, rows.count); });
+                 [&](kv_run const& run) { kernel.accumulate(run, run.first - begin, rows.count); });
   }
 }
 

@@ -21,8 +21,9 @@ struct cache_shape {
   index margin = 1;  ///< max(1, rows written before they are attended + rows a rollback gives back)
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
+  /// Rows per head; 0 for a shape that makes no sense.
   ORIEL_INLINE constexpr index capacity() const noexcept {
-    return saturating_add(window, margin) - 1;
+    return check().ok() ? saturating_add(window, margin) - 1 : 0;
   }
 
   ORIEL_INLINE constexpr status check() const noexcept {
@@ -62,8 +63,9 @@ class rolling_cache {
   ORIEL_INLINE rolling_cache(std::span<std::byte> bytes, cache_shape const& shape) noexcept
       : shape_(shape), made_(made_from(bytes, shape)) {
     if (!made_.ok()) return;
+    capacity_ = shape.capacity();
     k_ = bytes.data();
-    v_ = k_ + shape.capacity() * shape.kv_heads * Codec::row_bytes(shape.head_dim);
+    v_ = k_ + capacity_ * shape.kv_heads * Codec::row_bytes(shape.head_dim);
   }
 
   ORIEL_INLINE status check() const noexcept { return made_; }
@@ -73,7 +75,8 @@ class rolling_cache {
   ///   k : [n, kv_heads, head_dim], v : [n, kv_heads, v_dim]   any strides; n may be 0
   ///
   /// Positions  the first row gets `first` if given, else the position after the last one kept,
-  ///            or 0.            In a cache that holds rows `first` must be that position (errc::position).
+  ///            or 0. In a cache that holds rows `first` must be that position
+  ///            (errc::position).
   /// Requires   shapes of the cache (errc::shape, errc::heads), k and v outside of its bytes
   ///            (errc::alias). On error nothing has been written.
   /// Cost       min(n, capacity) * kv_heads rows copied.
@@ -94,9 +97,10 @@ class rolling_cache {
     if (footprint(k).meets(own()) || footprint(v).meets(own())) {
       return {errc::alias, "k and v must not lie in the cache's own bytes"};
     }
+    if (k.tokens == 0) return {};
     if (!begun()) origin_ = at;
     end_ = at + k.tokens;
-    range const kept{max_of(at, end_ - shape_.capacity()), end_};
+    range const kept{max_of(at, end_ - capacity_), end_};
     for (index head = 0; head < shape_.kv_heads; ++head) {
       for (index p = kept.begin; p < kept.end; ++p) {
         Codec::encode(k.row(p - at, head), shape_.head_dim, key(head, slot(p)));
@@ -112,14 +116,17 @@ class rolling_cache {
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
     return {shape_.kv_heads, shape_.head_dim, shape_.value_dim()};
   }
-  ORIEL_INLINE constexpr index capacity() const noexcept { return shape_.capacity(); }
+  /// Rows per head, 0 if the cache is unusable.
+  ORIEL_INLINE constexpr index capacity() const noexcept { return capacity_; }
   ORIEL_INLINE constexpr range positions() const noexcept {
-    return {max_of(origin_, end_ - capacity()), end_};
+    return {max_of(origin_, end_ - capacity_), end_};
   }
   ORIEL_INLINE constexpr range lost() const noexcept { return {origin_, positions().begin}; }
 
   /// Slot of a position: where its row lies while it is held.
-  ORIEL_INLINE constexpr index slot(index position) const noexcept { return position % capacity(); }
+  ORIEL_INLINE constexpr index slot(index position) const noexcept {
+    return capacity_ > 0 ? position % capacity_ : 0;
+  }
   ORIEL_INLINE kv_run run_at(index head,
                              index position) const noexcept requires std::is_same_v<Codec, f32> {
     index const at = slot(position);
@@ -128,7 +135,7 @@ class rolling_cache {
             shape_.head_dim,
             shape_.value_dim(),
             position,
-            min_of(end_ - position, capacity() - at)};
+            min_of(end_ - position, capacity_ - at)};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return footprint(out).meets(own());
@@ -138,6 +145,9 @@ class rolling_cache {
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        cache_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
+    if (required_bytes(shape) == INT64_MAX) {
+      return {errc::shape, "cache_shape: the cache would exceed the address space"};
+    }
     if (bytes.data() == nullptr) return {errc::memory, "cache bytes must not be null"};
     if (static_cast<std::uint64_t>(bytes.size()) <
         static_cast<std::uint64_t>(required_bytes(shape))) {
@@ -155,14 +165,15 @@ class rolling_cache {
     return {base, base + static_cast<std::uintptr_t>(required_bytes(shape_))};
   }
   ORIEL_INLINE std::byte* key(index head, index at) const noexcept {
-    return k_ + (head * capacity() + at) * Codec::row_bytes(shape_.head_dim);
+    return k_ + (head * capacity_ + at) * Codec::row_bytes(shape_.head_dim);
   }
   ORIEL_INLINE std::byte* value(index head, index at) const noexcept {
-    return v_ + (head * capacity() + at) * Codec::row_bytes(shape_.value_dim());
+    return v_ + (head * capacity_ + at) * Codec::row_bytes(shape_.value_dim());
   }
 
   cache_shape shape_;
   status made_;
+  index capacity_ = 0;
   std::byte* k_ = nullptr;
   std::byte* v_ = nullptr;
   index origin_ = 0;  ///< position of the first row ever appended

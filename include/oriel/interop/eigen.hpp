@@ -24,12 +24,13 @@ auto view_of(Eigen::DenseBase<Derived> const& matrix, index heads) noexcept {
 }
 
 /// The same, to write.
-template <class Derived>
-auto mutable_view_of(Eigen::DenseBase<Derived>& matrix, index heads) noexcept {
+template <class Matrix>
+auto mutable_view_of(Matrix&& matrix, index heads) noexcept {
   auto const view = view_of(matrix, heads);
-  using scalar = typename Derived::Scalar;
-  return tensor_view<scalar>(matrix.derived().data(), view.tokens, view.heads, view.dim,
-                             view.token_stride, view.head_stride);
+  auto* const data = matrix.data();
+  static_assert(!std::is_const_v<std::remove_pointer_t<decltype(data)>>,
+                "this matrix can only be read: use view_of");
+  return tensor_view(data, view.tokens, view.heads, view.dim, view.token_stride, view.head_stride);
 }
 
 /// One head of a view, [tokens, dim], as an Eigen matrix.

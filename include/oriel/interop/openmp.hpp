@@ -15,7 +15,7 @@ namespace oriel::inline v0 {
 /// Up to `workers` threads of OpenMP's own pool; tasks are taken one by one.
 class openmp {
  public:
-  explicit openmp(index workers = omp_get_max_threads()) noexcept : workers_(workers) {}
+  explicit openmp(index workers = omp_get_max_threads()) noexcept : workers_(max_of(workers, 1)) {}
   index workers() const noexcept { return workers_; }
 
   template <class F>

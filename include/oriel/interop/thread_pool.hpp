@@ -19,12 +19,14 @@ namespace oriel::inline v0 {
 class thread_pool {
  public:
   explicit thread_pool(index workers) {
-    try {
-      for (index i = 1; i < workers; ++i) threads_.emplace_back([this, i] { serve(i); });
-    } catch (...) {
-      stop();
-      throw;
-    }
+    struct undo {  // of a start that ran out of threads half way
+      thread_pool* pool;
+      ~undo() {
+        if (pool != nullptr) pool->stop();
+      }
+    } guard{this};
+    for (index i = 1; i < workers; ++i) threads_.emplace_back([this, i] { serve(i); });
+    guard.pool = nullptr;
   }
   thread_pool(thread_pool const&) = delete;
   thread_pool& operator=(thread_pool const&) = delete;

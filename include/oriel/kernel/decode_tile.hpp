@@ -47,31 +47,37 @@ class decode_tile {
                              ORIEL_INLINE_LAMBDA { score_rows<Rows>(run, at, r); });
   }
 
-  void hide(std::uint64_t const* word, index keys, int count) noexcept {
+  void hide(std::uint64_t const* word, range places, int count) noexcept {
     for (int r = 0; r < count; ++r) {
-      for (index i = 0; i < keys; ++i) {
-        if ((word[i] >> r & 1u) == 0) s_[r * tile_keys + i] = -infinity;
+      float* const s = s_ + r * tile_keys + places.begin;
+      for (index i = 0; i < places.size(); ++i) {
+        if ((word[i] >> r & 1u) == 0) s[i] = -infinity;
       }
     }
   }
 
-  void absorb(index keys, int count) noexcept {
+  /// The online softmax. A key's lane is its place in the absolute tile, so that a row is summed in
+  /// the same order whatever keys the other rows see.
+  void absorb(range places, int count) noexcept {
+    index const begin = round_down(places.begin, lanes<Arch>);
+    index const end = round_up(places.end, lanes<Arch>);
     for (int r = 0; r < count; ++r) {
       float* const s = s_ + r * tile_keys;
-      for (index i = keys; i < round_up(keys, lanes<Arch>); ++i) s[i] = -infinity;
+      for (index i = begin; i < places.begin; ++i) s[i] = -infinity;
+      for (index i = places.end; i < end; ++i) s[i] = -infinity;
       vec<Arch> most = broadcast<Arch>(state_.m[r]);
-      for (index i = 0; i < keys; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
+      for (index i = begin; i < end; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
       float part[lanes<Arch>];
       store<Arch>(part, most);
       float top = part[0];
       for (int i = 1; i < lanes<Arch>; ++i) top = part[i] > top ? part[i] : top;
       if (top == -infinity) {
-        for (index i = 0; i < keys; ++i) s[i] = 0.0f;
+        for (index i = begin; i < end; ++i) s[i] = 0.0f;
         continue;
       }
       vec<Arch> const base = broadcast<Arch>(top);
       vec<Arch> sum = broadcast<Arch>(0.0f);
-      for (index i = 0; i < keys; i += lanes<Arch>) {
+      for (index i = begin; i < end; i += lanes<Arch>) {
         vec<Arch> const p = exp2<Arch>(load<Arch>(s + i) - base);
         sum = sum + p;
         store<Arch>(s + i, p);

@@ -55,16 +55,17 @@ class flash_tile {
     for (index i = 0; i < v_dim_ * rows; ++i) o_[i] = 0.0f;
   }
 
-  /// Scores of the keys of `run` into places at, at + 1, ... of the tile.
+  /// Scores of the keys of `run` into places at, at + 1, ... of the tile; a place counts from the
+  /// tile's absolute begin.
   void score(kv_run const& run, index at, int /*count*/) noexcept {
     tile_gemm<Arch, false>(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows);
   }
 
-  /// Hides score (key i, row r) where bit r of word[i] is 0, whatever it holds.
-  void hide(std::uint64_t const* word, index keys, int /*count*/) noexcept {
-    for (index i = 0; i < keys; ++i) {
+  /// Hides the score at (places.begin + i, row r) where bit r of word[i] is 0, whatever it holds.
+  void hide(std::uint64_t const* word, range places, int /*count*/) noexcept {
+    for (index i = 0; i < places.size(); ++i) {
       unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-        float* const at = s_ + i * rows + j * lanes<Arch>;
+        float* const at = s_ + (places.begin + i) * rows + j * lanes<Arch>;
         auto const bits = static_cast<unsigned>(word[i] >> (j * lanes<Arch>));
         store<Arch>(at, keep_or_hide<Arch>(load<Arch>(at), bits));
       });
@@ -72,12 +73,12 @@ class flash_tile {
   }
 
   /// The online softmax: m' = max(m, scores), P = 2^(S - m'), l and O rescaled by 2^(m - m').
-  void absorb(index keys, int /*count*/) noexcept {
+  void absorb(range places, int /*count*/) noexcept {
     vec<Arch> old[vectors];
     vec<Arch> top[vectors];
     unroll<vectors>(
         [&](auto j) ORIEL_INLINE_LAMBDA { old[j] = top[j] = load<Arch>(m_ + j * lanes<Arch>); });
-    for (index i = 0; i < keys; ++i) {
+    for (index i = places.begin; i < places.end; ++i) {
       unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
         top[j] = max<Arch>(top[j], load<Arch>(s_ + i * rows + j * lanes<Arch>));
       });
@@ -93,7 +94,7 @@ class flash_tile {
       sum[j] = load<Arch>(l_ + j * lanes<Arch>) * shrink[j];
       store<Arch>(m_ + j * lanes<Arch>, top[j]);
     });
-    for (index i = 0; i < keys; ++i) {
+    for (index i = places.begin; i < places.end; ++i) {
       unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
         float* const at = s_ + i * rows + j * lanes<Arch>;
         vec<Arch> const p = exp2<Arch>(load<Arch>(at) - base[j]);

@@ -2,7 +2,7 @@
 // Composition of masks.
 #pragma once
 
-#include "oriel/mask/mask.hpp"
+#include "oriel/mask/row_tile.hpp"
 
 namespace oriel::inline v0 {
 
@@ -28,9 +28,18 @@ struct both {
   ORIEL_INLINE constexpr key_ranges reach(range queries) const noexcept {
     return intersect(a.reach(queries), b.reach(queries));
   }
-  ORIEL_INLINE constexpr row_ranges row(index q) const noexcept requires interval_mask<A> &&
-      interval_mask<B> {
-    return intersect(a.row(q), b.row(q));
+  /// As the free function of that name: the words of a and of b, in blocks. (Two rows of two ranges
+  /// can meet in three, so there is no row().)
+  ORIEL_INLINE void visible_rows(row_tile const& rows, range keys,
+                                 std::uint64_t* word) const noexcept {
+    constexpr index block = 64;
+    for (; !keys.empty(); keys.begin += block, word += block) {
+      range const part{keys.begin, min_of(keys.begin + block, keys.end)};
+      std::uint64_t in_b[block];
+      v0::visible_rows(a, rows, part, word);
+      v0::visible_rows(b, rows, part, in_b);
+      for (index i = 0; i < part.size(); ++i) word[i] &= in_b[i];
+    }
   }
 };
 

@@ -29,6 +29,10 @@ struct row_tile {
 template <mask M>
 ORIEL_INLINE void visible_rows(M const& m, row_tile const& rows, range keys,
                                std::uint64_t* word) noexcept {
+  if constexpr (requires { m.visible_rows(rows, keys, word); }) {
+    m.visible_rows(rows, keys, word);
+    return;
+  }
   index const size = keys.size();
   for (index i = 0; i < size; ++i) word[i] = 0;
   int row = 0;

@@ -28,7 +28,7 @@ struct sliding_window {
 
  private:
   ORIEL_INLINE constexpr index oldest(index q) const noexcept {
-    return q - min_of(keys, q - everywhere.begin) + 1;
+    return q - min_of(max_of(keys, 0), q - everywhere.begin) + 1;
   }
 };
 

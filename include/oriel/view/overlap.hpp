@@ -83,6 +83,7 @@ ORIEL_INLINE bool overlaps(tensor_view<T> const& a, tensor_view<U> const& b) noe
 /// strides only: the smaller stride steps over a row, the larger over all that it encloses.
 template <class T>
 ORIEL_INLINE constexpr bool rows_are_disjoint(tensor_view<T> const& view) noexcept {
+  if (view.empty()) return true;
   index inner = magnitude(view.head_stride);
   index inner_count = view.heads;
   index outer = magnitude(view.token_stride);

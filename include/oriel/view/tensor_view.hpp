@@ -83,6 +83,12 @@ ORIEL_INLINE constexpr status check(tensor_view<T> const& view, view_rules const
   index const span = saturating_add(saturating_add(tokens_span, heads_span), view.dim);
   if (span > max_position / static_cast<index>(sizeof(T))) return {errc::shape, rules.strides};
   if (view.data == nullptr) return {errc::memory, rules.null};
+  index const low =
+      (view.token_stride < 0 ? -tokens_span : 0) + (view.head_stride < 0 ? -heads_span : 0);
+  auto const base = reinterpret_cast<std::uintptr_t>(view.data);
+  auto const before = static_cast<std::uintptr_t>(-low) * sizeof(T);
+  auto const after = static_cast<std::uintptr_t>(span + low) * sizeof(T);
+  if (base < before || base + after < base) return {errc::shape, rules.strides};
   if (reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) != 0) {
     return {errc::alignment, rules.aligned};
   }
