@@ -32,7 +32,6 @@ class joined {
     if (k_.heads != kept.kv_heads) return {errc::heads, "k.heads must equal the cache's kv_heads"};
     if (k_.dim != kept.head_dim) return {errc::shape, "k.dim must equal the cache's head_dim"};
     if (v_.dim != kept.v_dim) return {errc::shape, "v.dim must equal the cache's v_dim"};
-    if (first_ < 0) return {errc::position, "first must be at least 0"};
     if (!past_->positions().empty() && first_ != past_->positions().end) {
       return {errc::position, "first must be the position after the last one the cache holds"};
     }

@@ -145,12 +145,9 @@ class rolling_cache {
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        cache_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
-    if (required_bytes(shape) == INT64_MAX) {
-      return {errc::shape, "cache_shape: the cache would exceed the address space"};
-    }
     if (bytes.data() == nullptr) return {errc::memory, "cache bytes must not be null"};
-    if (static_cast<std::uint64_t>(bytes.size()) <
-        static_cast<std::uint64_t>(required_bytes(shape))) {
+    index const required = required_bytes(shape);
+    if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
       return {errc::memory, "cache bytes must hold rolling_cache::required_bytes(shape)"};
     }
     if (reinterpret_cast<std::uintptr_t>(bytes.data()) % storage_alignment != 0) {
