@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "oriel/cache/contiguous.hpp"
+#include "oriel/kernel/flash_tile.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "tensors.hpp"
 
@@ -107,10 +108,20 @@ class tile_run {
     softmax_state<arch> leaf;
     index bytes;
     walk(carver memory, tile_case const& c)
-        : kernel(Kernel::carve(memory, c.head_dim, c.v_dim)),
+        : kernel(carve_kernel(memory, c)),
           leaf(softmax_state<arch>::carve(memory, Kernel::rows, c.v_dim)),
           bytes(memory.used()) {}
     index used() const { return bytes; }
+
+   private:
+    static Kernel carve_kernel(carver& memory, tile_case const& c) {
+      if constexpr (std::is_same_v<Kernel, flash_tile<arch>>) {
+        auto* const scores = memory.take<float>(tile_keys * Kernel::rows);
+        return Kernel::carve(memory, c.head_dim, c.v_dim, scores);
+      } else {
+        return Kernel::carve(memory, c.head_dim, c.v_dim);
+      }
+    }
   };
 
   /// Hides random pairs, every key from row 0, and one key in three from all rows: NaN there.

@@ -38,23 +38,29 @@ inline constexpr phase phases[] = {phase::attend, phase::merge};
 /// What one worker computes in.
 template <class Arch>
 struct worker_scratch {
-  flash_tile<Arch> flash;
-  decode_tile<Arch> decode;
+  flash_tile<Arch> flash[block_tiles];
+  decode_tile<Arch> decode[1];
   softmax_state<Arch> leaf;   ///< [tile rows]
-  softmax_state<Arch> total;  ///< [tile rows]
+  softmax_state<Arch> total;  ///< [block rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
 
-  static constexpr int rows = tile_shape<Arch>::rows > decode_rows ? tile_shape<Arch>::rows
-                                                                   : static_cast<int>(decode_rows);
+  static constexpr int tile_rows = tile_shape<Arch>::rows > decode_rows
+                                       ? tile_shape<Arch>::rows
+                                       : static_cast<int>(decode_rows);
 
   ORIEL_INLINE static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
-    return {flash_tile<Arch>::carve(memory, head_dim, v_dim),
-            decode_tile<Arch>::carve(memory, head_dim, v_dim),
-            softmax_state<Arch>::carve(memory, rows, v_dim),
-            softmax_state<Arch>::carve(memory, rows, v_dim),
-            memory.take<std::uint64_t>(tile_keys),
-            memory.take<float const*>(rows)};
+    worker_scratch own;
+    auto* const scores = memory.take<float>(tile_keys * tile_shape<Arch>::rows);
+    for (auto& tile : own.flash) {
+      tile = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
+    }
+    own.decode[0] = decode_tile<Arch>::carve(memory, head_dim, v_dim);
+    own.leaf = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
+    own.total = softmax_state<Arch>::carve(memory, block_tiles * tile_rows, v_dim);
+    own.word = memory.take<std::uint64_t>(tile_keys);
+    own.q = memory.take<float const*>(tile_rows);
+    return own;
   }
 };
 
@@ -64,7 +70,6 @@ struct attend_plan {
   index workers = 1;
   index tile_rows = 0;     ///< of the instruction set it was made for
   index worker_bytes = 0;  ///< scratch of one worker
-  index state_bytes = 0;   ///< one leaf's state of one row tile
   index leaf_bytes = 0;    ///< leaf states of split calls, all
   status made = {};
 
@@ -81,33 +86,45 @@ namespace detail {
 /// How one call is cut.
 struct partition {
   bool decode = false;   ///< the decode kernel, else the row-lane kernel
-  bool split = false;    ///< one task per leaf, merged afterwards; else one per row tile
+  bool split = false;    ///< one task per leaf, merged afterwards; else one per row block
   index tile_rows = 1;   ///< rows per tile
-  index row_tiles = 0;   ///< per kv head
+  index block_rows = 1;  ///< rows per block, a multiple of tile_rows
+  index blocks = 0;      ///< per kv head
   index leaves = 0;      ///< leaves that any row of the call reaches
   index first_leaf = 0;  ///< number of the first
 };
 
-/// A call is split by leaves when its tiles alone would leave workers idle at the end.
-ORIEL_INLINE constexpr bool worth_splitting(index tiles, index leaves, index workers) noexcept {
-  return workers > 1 && leaves > 1 && tiles < 4 * workers;
+/// Tasks per worker below which a call is cut finer: smaller blocks, then leaves.
+inline constexpr index tasks_per_worker = 4;
+
+/// Bytes of one leaf's state of `rows` rows.
+template <class Arch>
+index state_bytes(index rows, index v_dim) noexcept {
+  carver state;
+  softmax_state<Arch>::carve(state, rows, v_dim);
+  return state.used();
 }
 
 template <class Arch>
 partition cut(attend_plan const& plan, attention const& call) noexcept {
   partition p;
-  index const rows = call.q.tokens * call.heads().group();
+  head_map const heads = call.heads();
+  index const rows = call.q.tokens * heads.group();
+  if (rows == 0) return p;
   p.decode = rows <= decode_rows;
   p.tile_rows = p.decode ? decode_rows : tile_shape<Arch>::rows;
-  p.row_tiles = call.out.dim == 0 ? 0 : ceil_div(rows, p.tile_rows);
-  if (p.row_tiles == 0) return p;
+  index const tiles = ceil_div(rows, p.tile_rows);
+  index const wanted = plan.workers > 1 ? tasks_per_worker * plan.workers : 1;
+  index const shared = min_of(tiles * heads.kv_heads / wanted, p.decode ? 1 : block_tiles);
+  p.block_rows = p.tile_rows * max_of(shared, 1);
+  p.blocks = ceil_div(rows, p.block_rows);
   key_ranges const reach =
       intersect(call.mask.reach(call.queries()), key_ranges(call.kv.positions()));
   if (!reach.empty()) {
     p.first_leaf = round_down(reach.hull().begin, leaf_keys) / leaf_keys;
     p.leaves = round_down(reach.hull().end - 1, leaf_keys) / leaf_keys + 1 - p.first_leaf;
   }
-  p.split = worth_splitting(p.row_tiles * call.heads().kv_heads, p.leaves, plan.workers);
+  p.split = plan.workers > 1 && p.leaves > 1 && p.blocks * heads.kv_heads < wanted;
   return p;
 }
 
@@ -142,15 +159,19 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   worker_scratch<Arch>::carve(worker, bounds.head_dim, bounds.value_dim());
   plan.worker_bytes = worker.used();
   if (workers > 1) {
-    // The most row tiles that a split call within the bounds can have, and the most leaves.
-    carver state;
-    softmax_state<Arch>::carve(state, worker_scratch<Arch>::rows, bounds.value_dim());
-    plan.state_bytes = state.used();
+    // The most that a split call within the bounds can have: fewer blocks than make it whole, each
+    // of a single tile, and a state for each of its leaves.
+    index const most_blocks = detail::tasks_per_worker * workers - 1;
     index const rows = saturating_mul(bounds.q_len, heads.group());
-    index const tiles = rows == 0 ? 0 : (rows - 1) / min_of(decode_rows, plan.tile_rows) + 1;
-    index const split = min_of(saturating_mul(tiles, heads.kv_heads), 4 * workers - 1);
     index const leaves = bounds.kv_len / leaf_keys + 2;
-    plan.leaf_bytes = saturating_mul(saturating_mul(split, leaves), plan.state_bytes);
+    auto const bytes = [&](index tile_rows) {
+      index const tiles = rows == 0 ? 0 : (rows - 1) / tile_rows + 1;
+      index const blocks = min_of(saturating_mul(tiles, heads.kv_heads), most_blocks);
+      return saturating_mul(saturating_mul(blocks, leaves),
+                            detail::state_bytes<Arch>(tile_rows, bounds.value_dim()));
+    };
+    plan.leaf_bytes = bytes(decode_rows);
+    if (rows > decode_rows) plan.leaf_bytes = max_of(plan.leaf_bytes, bytes(plan.tile_rows));
   }
   if (plan.workspace_bytes() == INT64_MAX) {
     return refuse({errc::shape, "bounds: the workspace would exceed the address space"});

@@ -19,12 +19,14 @@ class flash_tile {
   static constexpr int rows = tile_shape<Arch>::rows;
   static constexpr int vectors = tile_shape<Arch>::vectors;
 
-  ORIEL_INLINE static flash_tile carve(carver& memory, index head_dim, index v_dim) noexcept {
+  /// Scores live only within a key tile: the tiles of a block share `scores` [tile_keys, rows].
+  ORIEL_INLINE static flash_tile carve(carver& memory, index head_dim, index v_dim,
+                                       float* scores) noexcept {
     flash_tile tile;
     tile.head_dim_ = head_dim;
     tile.v_dim_ = v_dim;
     tile.q_ = memory.take<float>(saturating_mul(head_dim, rows));
-    tile.s_ = memory.take<float>(tile_keys * rows);
+    tile.s_ = scores;
     tile.o_ = memory.take<float>(saturating_mul(v_dim, rows));
     tile.m_ = memory.take<float>(rows);
     tile.l_ = memory.take<float>(rows);
@@ -112,7 +114,7 @@ class flash_tile {
     }
   }
 
-  /// Where the next keys lie: of no use here, arithmetic hides the loads.
+  /// Where the next keys lie: of no use here, a block of row tiles hides the loads.
   void expect(kv_run const& /*next*/) noexcept {}
 
   /// O^T += V^T P^T for the keys of `run`, whose weights are at places at, at + 1, ...

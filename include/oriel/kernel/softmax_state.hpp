@@ -41,6 +41,11 @@ struct softmax_state {
     return state;
   }
 
+  /// The state of the rows from `row` on.
+  ORIEL_INLINE softmax_state from(index row) const noexcept {
+    return {m + row, l + row, acc + row * stride(), v_dim};
+  }
+
   ORIEL_INLINE void reset(index rows) const noexcept {
     for (index r = 0; r < rows; ++r) m[r] = -infinity, l[r] = 0.0f;
     for (index i = 0; i < rows * stride(); ++i) acc[i] = 0.0f;
