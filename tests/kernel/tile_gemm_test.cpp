@@ -21,8 +21,8 @@ float chained(float a, float b, float c) {
 
 /// Both directions: A's rows (keys) or A's columns (value channels) are contiguous; `gap` floats of
 /// NaN behind each contiguous piece.
-template <int Vectors, bool Accumulate>
-void expect_products(index count, index steps, bool by_row, index gap) {
+template <int Vectors>
+void expect_products(index count, index steps, bool by_row, index gap, bool add) {
   SCOPED_TRACE(::testing::Message()
                << count << " x " << steps << (by_row ? " rows" : " columns") << ", gap " << gap);
   index const inner = by_row ? steps : count;
@@ -38,13 +38,13 @@ void expect_products(index count, index steps, bool by_row, index gap) {
   tensor const want = tensor(count, 1, rows).filled(8);
 
   row_fetch<arch> none;
-  tile_gemm<arch, Vectors, Accumulate>(used.data, a_row, a_step, count, steps, b.view.data,
-                                       c.view.data, none);
+  tile_gemm<arch, Vectors>(used.data, a_row, a_step, count, steps, b.view.data, c.view.data, add,
+                           none);
 
   for (index i = 0; i < count; ++i) {
     for (index r = 0; r < Vectors * lanes<arch>; ++r) {
       float& sum = want.view.row(i, 0)[r];
-      if (!Accumulate) sum = 0.0f;
+      if (!add) sum = 0.0f;
       for (index t = 0; t < steps; ++t) {
         sum = chained(used.data[i * a_row + t * a_step], b.view.row(t, 0)[r], sum);
       }
@@ -60,12 +60,11 @@ TEST(TileGemm, EveryRemainderAndStride) {
     for (index const steps : {0, 1, 2, 3, 7, 40}) {
       for (bool const by_row : {true, false}) {
         for (index const gap : {0, 1, 5}) {
-          expect_products<3, false>(count, steps, by_row, gap);
-          expect_products<3, true>(count, steps, by_row, gap);
-          expect_products<2, false>(count, steps, by_row, gap);
-          expect_products<2, true>(count, steps, by_row, gap);
-          expect_products<1, false>(count, steps, by_row, gap);
-          expect_products<1, true>(count, steps, by_row, gap);
+          for (bool const add : {false, true}) {
+            expect_products<3>(count, steps, by_row, gap, add);
+            expect_products<2>(count, steps, by_row, gap, add);
+            expect_products<1>(count, steps, by_row, gap, add);
+          }
         }
       }
     }
@@ -78,12 +77,12 @@ TEST(TileGemm, ACutOfTheStepsChangesNoBit) {
   tensor const b = tensor(steps, 1, rows).filled(2);
   row_fetch<arch> none;
   tensor const once = tensor(count, 1, rows).filled(3);
-  tile_gemm<arch, 3, true>(a.view.data, 1, count, count, steps, b.view.data, once.view.data, none);
+  tile_gemm<arch, 3>(a.view.data, 1, count, count, steps, b.view.data, once.view.data, true, none);
   for (index cut = 0; cut <= steps; ++cut) {
     tensor const twice = tensor(count, 1, rows).filled(3);
     for (range const part : {range{0, cut}, {cut, steps}}) {
-      tile_gemm<arch, 3, true>(a.view.row(part.begin, 0), 1, count, count, part.size(),
-                               b.view.row(part.begin, 0), twice.view.data, none);
+      tile_gemm<arch, 3>(a.view.row(part.begin, 0), 1, count, count, part.size(),
+                         b.view.row(part.begin, 0), twice.view.data, true, none);
     }
     EXPECT_EQ(bits_of(twice.view), bits_of(once.view)) << cut;
   }
@@ -95,11 +94,11 @@ TEST(TileGemm, LanesKnowNothingOfOneAnother) {
   tensor const b = tensor(steps, 1, rows).filled(2);
   row_fetch<arch> none;
   tensor const before(count, 1, rows), after(count, 1, rows);
-  tile_gemm<arch, 3, false>(a.view.data, steps, 1, count, steps, b.view.data, before.view.data,
-                            none);
+  tile_gemm<arch, 3>(a.view.data, steps, 1, count, steps, b.view.data, before.view.data, false,
+                     none);
   for (index t = 0; t < steps; ++t) b.view.row(t, 0)[3] = infinity;
-  tile_gemm<arch, 3, false>(a.view.data, steps, 1, count, steps, b.view.data, after.view.data,
-                            none);
+  tile_gemm<arch, 3>(a.view.data, steps, 1, count, steps, b.view.data, after.view.data, false,
+                     none);
   for (index i = 0; i < count; ++i) {
     for (index r = 0; r < rows; ++r) {
       EXPECT_TRUE(r == 3 || before.view.row(i, 0)[r] == after.view.row(i, 0)[r]);

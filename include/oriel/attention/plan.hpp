@@ -53,7 +53,7 @@ struct worker_scratch {
                                        ? tile_shape<Arch>::rows
                                        : static_cast<int>(decode_rows);
 
-  ORIEL_INLINE static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
+  static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
     worker_scratch own;
     auto* const scores = memory.take<float>(tile_keys * tile_rows);
     for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);

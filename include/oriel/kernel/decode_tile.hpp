@@ -23,8 +23,7 @@ class decode_tile {
   static constexpr int rows = decode_rows;
 
   /// Scores live only within a key tile: the tiles of a block share `scores` [rows, tile_keys].
-  ORIEL_INLINE static decode_tile carve(carver& memory, index head_dim, index v_dim,
-                                        float* scores) noexcept {
+  static decode_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
     decode_tile tile;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
@@ -38,6 +37,7 @@ class decode_tile {
   /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
   void begin(float const* const* q, int count, float scale) noexcept {
     merged_ = false;
+    for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
     for (int r = 0; r < count; ++r) {
       for (index d = 0; d < padded_dim_; d += lanes<Arch>) {
         int const width = static_cast<int>(max_of(0, min_of(lanes<Arch>, head_dim_ - d)));
@@ -47,7 +47,7 @@ class decode_tile {
     }
   }
 
-  void begin_leaf(int count) noexcept { leaf_.reset(count); }
+  void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
   /// The keys that are scored next: they are asked for while values are accumulated.
   void expect(kv_run const& next) noexcept {
@@ -141,19 +141,16 @@ class decode_tile {
   }
 
  private:
-  /// Rows in blocks of 8, 4, 2 and 1, of as many as a register has lanes at most.
+  /// Rows in blocks of 8, 4 or 1, of as many as a register has lanes at most. The last block may
+  /// compute up to 3 rows too many: the memory is what takes the time, and nobody reads them.
   template <class F>
   ORIEL_INLINE static void in_row_blocks(int count, F&& f) noexcept {
-    int r = 0;
-    auto const take = [&]<int Rows>(std::integral_constant<int, Rows> rows) ORIEL_INLINE_LAMBDA {
-      if constexpr (Rows <= lanes<Arch>) {
-        for (; r + Rows <= count; r += Rows) f(rows, r);
-      }
-    };
-    take(std::integral_constant<int, 8>{});
-    take(std::integral_constant<int, 4>{});
-    take(std::integral_constant<int, 2>{});
-    take(std::integral_constant<int, 1>{});
+    constexpr int most = lanes<Arch> < 8 ? 4 : 8;
+    if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
+    for (int r = 0; r < count; r += most) {
+      if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
+      f(std::integral_constant<int, most>{}, r);
+    }
   }
 
   /// Scores of `lanes / Rows` keys x Rows rows at a time: as many sums as a register has lanes, so

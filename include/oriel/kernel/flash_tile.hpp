@@ -22,8 +22,7 @@ class flash_tile {
   static constexpr int rows = tile_shape<Arch>::rows;
 
   /// Scores live only within a key tile: the tiles of a block share `scores` [tile_keys, rows].
-  ORIEL_INLINE static flash_tile carve(carver& memory, index head_dim, index v_dim,
-                                       float* scores) noexcept {
+  static flash_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
     flash_tile tile;
     tile.head_dim_ = head_dim;
     tile.v_dim_ = v_dim;
@@ -71,7 +70,7 @@ class flash_tile {
   /// Scores of the keys of `run` into places at, at + 1, ... of the tile; a place counts from the
   /// tile's absolute begin.
   void score(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm<false>(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows, next_k_);
+    gemm(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows, false, next_k_);
   }
 
   /// Hides the score at (places.begin + i, row r) where bit r of word[i] is 0, whatever it holds.
@@ -119,7 +118,7 @@ class flash_tile {
 
   /// O^T += V^T P^T for the keys of `run`, whose weights are at places at, at + 1, ...
   void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm<true>(run.v, 1, run.v_stride, v_dim_, run.rows, s_ + at * rows, leaf_.o, next_v_);
+    gemm(run.v, 1, run.v_stride, v_dim_, run.rows, s_ + at * rows, leaf_.o, true, next_v_);
   }
 
   /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.
@@ -183,15 +182,14 @@ class flash_tile {
     return max<Arch>(top, broadcast<Arch>(std::numeric_limits<float>::lowest()));
   }
 
-  template <bool Accumulate>
-  ORIEL_INLINE void gemm(float const* a, index a_row, index a_step, index count, index steps,
-                         float const* b, float* c, row_fetch<Arch>& fetch) const noexcept {
+  void gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,
+            float* c, bool add, row_fetch<Arch>& fetch) const noexcept {
     if (vectors_ == 3) {
-      tile_gemm<Arch, 3, Accumulate>(a, a_row, a_step, count, steps, b, c, fetch);
+      tile_gemm<Arch, 3>(a, a_row, a_step, count, steps, b, c, add, fetch);
     } else if (vectors_ == 2) {
-      tile_gemm<Arch, 2, Accumulate>(a, a_row, a_step, count, steps, b, c, fetch);
+      tile_gemm<Arch, 2>(a, a_row, a_step, count, steps, b, c, add, fetch);
     } else {
-      tile_gemm<Arch, 1, Accumulate>(a, a_row, a_step, count, steps, b, c, fetch);
+      tile_gemm<Arch, 1>(a, a_row, a_step, count, steps, b, c, add, fetch);
     }
   }
 

@@ -13,14 +13,14 @@ namespace detail {
 /// Vectors registers of a tile. A(i, t) = a[i * a_row + t * a_step] is broadcast from where it
 /// lies; every product is lane-wise over rows, so a lane's rounding knows nothing of the other
 /// lanes, of Depth or of Vectors: per element it is one chain of fma in ascending t.
-template <class Arch, int Vectors, int Depth, bool Accumulate>
+template <class Arch, int Vectors, int Depth>
 ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps, float const* b,
-                             float* c) noexcept {
+                             float* c, bool add) noexcept {
   constexpr int rows = tile_shape<Arch>::rows;
   vec<Arch> sum[Depth][Vectors];
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
     unroll<Vectors>([&](int j) ORIEL_INLINE_LAMBDA {
-      sum[i][j] = Accumulate ? load<Arch>(c + i * rows + j * lanes<Arch>) : broadcast<Arch>(0.0f);
+      sum[i][j] = add ? load<Arch>(c + i * rows + j * lanes<Arch>) : broadcast<Arch>(0.0f);
     });
   });
   for (index t = 0; t < steps; ++t) {
@@ -46,20 +46,20 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
 ///
 ///   a : A(i, t) at a[i * a_row + t * a_step]   any strides: K and V are not packed
 ///   b : [steps, rows]                          a tile of rows, of which Vectors registers are used
-///   c : [count, rows]                          `Accumulate`: added to, else overwritten
+///   c : [count, rows]                          `add`: added to, else overwritten
 ///   fetch                                      rows to ask for meanwhile, evenly
 ///
 /// Scores:  S^T [keys, rows]   = K Q^T     (a = K: a_row = its stride, a_step = 1; b = Q^T)
 /// Values:  O^T [v_dim, rows] += V^T P^T   (a = V: a_row = 1, a_step = its stride; b = P^T)
-template <class Arch, int Vectors, bool Accumulate>
+template <class Arch, int Vectors>
 void tile_gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,
-               float* c, row_fetch<Arch>& fetch) noexcept {
+               float* c, bool add, row_fetch<Arch>& fetch) noexcept {
   constexpr int depth = tile_shape<Arch>::depth(Vectors);
   index const share = ceil_div(fetch.left(), max_of(count, 1));
   auto const take = [&]<int Depth>(std::integral_constant<int, Depth>) ORIEL_INLINE_LAMBDA {
     while (count >= Depth) {
       fetch.floats(Depth * share);
-      detail::gemm_block<Arch, Vectors, Depth, Accumulate>(a, a_row, a_step, steps, b, c);
+      detail::gemm_block<Arch, Vectors, Depth>(a, a_row, a_step, steps, b, c, add);
       a += Depth * a_row;
       c += Depth * tile_shape<Arch>::rows;
       count -= Depth;
