@@ -8,19 +8,20 @@ namespace {
 
 using fetch = row_fetch<default_arch>;
 
-TEST(RowFetch, AsksForEveryRowAndThenNoMore) {
+TEST(RowFetch, AsksForEveryLineOnceAndThenNoMore) {
   for (index const count : {1, 7, 8, 9, 128}) {
     for (index const dim : {1, 16, 17, 128}) {
       fetch rows(nullptr, 1000, dim, count);  // asking for any address is harmless
-      EXPECT_GE(rows.left(), count * dim);
-      EXPECT_LE(rows.left(), (count + 7) * (dim + 15))
-          << "rounded up to eight rows and whole lines";
+      EXPECT_EQ(rows.lines_in(count), count * ((dim + 15) / 16));
+      EXPECT_GE(rows.left(), rows.lines_in(count));
+      EXPECT_LE(rows.left(), rows.lines_in(count + 7)) << "rounded up to eight rows";
       index const all = rows.left();
-      rows.floats(all / 2);
-      EXPECT_LE(rows.left(), all - all / 2);
-      rows.floats(all);
+      rows.line();
+      rows.lines(all / 2);
+      EXPECT_EQ(rows.left(), all - all / 2 - 1);
+      rows.lines(all);
       EXPECT_EQ(rows.left(), 0);
-      rows.floats(1);
+      rows.line();
       EXPECT_EQ(rows.left(), 0);
     }
   }
@@ -29,7 +30,8 @@ TEST(RowFetch, AsksForEveryRowAndThenNoMore) {
 TEST(RowFetch, OfNothingAsksForNothing) {
   for (fetch nothing : {fetch(), fetch(nullptr, 0, 16, 0)}) {
     EXPECT_EQ(nothing.left(), 0);
-    nothing.floats(1 << 20);
+    nothing.lines(1 << 20);
+    nothing.lines(-1);
     EXPECT_EQ(nothing.left(), 0);
   }
 }

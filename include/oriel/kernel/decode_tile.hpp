@@ -161,7 +161,7 @@ class decode_tile {
     index const whole = head_dim_ / lanes<Arch> * lanes<Arch>;
     int const rest = static_cast<int>(head_dim_ - whole);
     for (index i = part.begin; i < part.end; i += keys) {
-      if (row == 0) v_.floats(keys * leaf_.v_dim);
+      if (row == 0) v_.lines(v_.lines_in(keys));
       float const* k[keys];
       for (int j = 0; j < keys; ++j) {  // past the end: the last key again
         index const key = min_of(i + j, run.rows - 1);
@@ -230,7 +230,7 @@ class decode_tile {
     float const* const weight = s_ + row * tile_keys + at;
     float const* v = run.v + d;
     for (index i = 0; i < run.rows; ++i, v += run.v_stride) {
-      if (row == 0 && i % 4 == 0) next_k_.floats(4 * Wide * lanes<Arch>);
+      if (row == 0 && i % 4 == 0) next_k_.lines(4 * Wide * lanes<Arch> / 16);
       unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
         vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
                                                              : load<Arch>(v + j * lanes<Arch>);

@@ -15,25 +15,34 @@ class row_fetch {
   row_fetch() = default;
   /// `count` rows of `dim` floats, `stride` floats apart.
   ORIEL_INLINE row_fetch(float const* rows, index stride, index dim, index count) noexcept
-      : stride_(stride), lines_(ceil_div(dim, line_floats)), rows_left_(ceil_div(count, parts)) {
+      : stride_(stride), lines_(ceil_div(dim, line_floats)), row_end_(lines_ * line_floats) {
+    index const part_rows = ceil_div(count, parts);
+    left_ = parts * part_rows * lines_;
     for (int i = 0; i < parts && count > 0; ++i) {
-      part_[i] = rows + min_of(i * rows_left_, count - 1) * stride;
+      part_[i] = rows + min_of(i * part_rows, count - 1) * stride;
     }
   }
 
-  /// Floats that have not been asked for.
-  ORIEL_INLINE index left() const noexcept {
-    return (rows_left_ * lines_ - line_) * line_floats * parts;
-  }
+  /// Lines that have not been asked for.
+  ORIEL_INLINE index left() const noexcept { return left_; }
 
-  /// Asks for about `count` more floats, if there are any.
-  [[gnu::noinline]] void floats(index count) noexcept {
-    due_ += count;
-    for (; due_ > 0 && rows_left_ > 0; due_ -= parts * line_floats) {
-      for (float const* part : part_) prefetch_l2(part + row_ + line_floats * line_);
-      if (++line_ == lines_) line_ = 0, row_ += stride_, --rows_left_;
-    }
+  /// Asks for one more line, if there is one.
+  ORIEL_INLINE void line() noexcept {
+    if (left_ == 0) return;
+    --left_;
+    prefetch_l2(part_[next_] + at_);
+    if (++next_ < parts) return;
+    next_ = 0;
+    at_ += line_floats;
+    if (at_ < row_end_) return;
+    row_end_ += stride_;
+    at_ += stride_ - lines_ * line_floats;
   }
+  void lines(index count) noexcept {
+    for (index i = min_of(count, left_); i > 0; --i) line();
+  }
+  /// Lines in `count` rows.
+  ORIEL_INLINE index lines_in(index count) const noexcept { return count * lines_; }
 
  private:
   static constexpr int parts = 8;
@@ -41,11 +50,11 @@ class row_fetch {
 
   float const* part_[parts] = {};
   index stride_ = 0;
-  index lines_ = 0;      ///< cache lines in a row
-  index rows_left_ = 0;  ///< rows that each part has still to ask for
-  index row_ = 0;        ///< floats from a part's first row to the current one
-  index line_ = 0;       ///< lines of the current row that were asked for
-  index due_ = 0;        ///< floats that should have been asked for, but were not
+  index lines_ = 0;    ///< in a row
+  index left_ = 0;     ///< lines to ask for
+  index next_ = 0;     ///< part whose turn it is
+  index at_ = 0;       ///< floats from a part's first row to the line
+  index row_end_ = 0;  ///< and to the end of the row's lines
 };
 
 }  // namespace oriel::inline v0

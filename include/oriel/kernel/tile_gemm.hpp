@@ -15,7 +15,7 @@ namespace detail {
 /// lanes, of Depth or of Vectors: per element it is one chain of fma in ascending t.
 template <class Arch, int Vectors, int Depth>
 ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps, float const* b,
-                             float* c, bool add) noexcept {
+                             float* c, bool add, row_fetch<Arch>& fetch, index lines) noexcept {
   constexpr int rows = tile_shape<Arch>::rows;
   vec<Arch> sum[Depth][Vectors];
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
@@ -33,7 +33,9 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
     });
     a += a_step;
     b += rows;
+    if (t < lines) fetch.line();
   }
+  fetch.lines(lines - steps);
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
     unroll<Vectors>(
         [&](int j) ORIEL_INLINE_LAMBDA { store<Arch>(c + i * rows + j * lanes<Arch>, sum[i][j]); });
@@ -58,8 +60,8 @@ void tile_gemm(float const* a, index a_row, index a_step, index count, index ste
   index const share = ceil_div(fetch.left(), max_of(count, 1));
   auto const take = [&]<int Depth>(std::integral_constant<int, Depth>) ORIEL_INLINE_LAMBDA {
     while (count >= Depth) {
-      fetch.floats(Depth * share);
-      detail::gemm_block<Arch, Vectors, Depth>(a, a_row, a_step, steps, b, c, add);
+      detail::gemm_block<Arch, Vectors, Depth>(a, a_row, a_step, steps, b, c, add, fetch,
+                                               Depth * share);
       a += Depth * a_row;
       c += Depth * tile_shape<Arch>::rows;
       count -= Depth;

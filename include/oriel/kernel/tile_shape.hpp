@@ -22,7 +22,8 @@ struct tile_shape {
 
   /// Rows of the left matrix per register block, for a tile of `width` registers.
   static constexpr int depth(int width) noexcept {
-    return (register_count<Arch> == 32 ? 24 : 12) / width;
+    constexpr int sums = register_count<Arch> == 32 ? 24 : 12;
+    return width == 1 ? sums * 2 / 3 : sums / width;  // 8 chains fill two FMA pipes
   }
 };
 
