@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/attend.hpp"
 
+#include <random>
+
 #include "problem.hpp"
 #include "threads.hpp"
 
@@ -52,6 +54,34 @@ TEST(Attend, TakesAnyScale) {
     double const bound = error_bound(16) * (1.0 + 4.0 * std::abs(scale));
     EXPECT_LE(largest_error(got.out.view, want.out), bound) << scale;
     EXPECT_LE(largest_error(got.lse.view, want.lse), bound) << scale;
+  }
+}
+
+TEST(Attend, AccuracyOverFourThousandKeys) {
+  std::mt19937 bits(1);
+  std::normal_distribution<float> normal;
+  for (index const q_len : {1, 24}) {  // either kernel
+    for (index const workers : {1, 3}) {
+      problem const p(
+          {.q_len = q_len, .kv_len = 4096, .q_heads = 4, .kv_heads = 1, .head_dim = 128});
+      for (tensor const* each : {&p.q, &p.k, &p.v}) {
+        for_each_element(each->view, [&](float& x) { x = normal(bits); });
+      }
+      exact_answer const want(p.call());
+      answer const got = attend_anew(p.call(), threads(workers));
+      double worst = 0.0, largest = 0.0, error = 0.0, norm = 0.0;
+      auto at = want.out.begin();
+      for_each_element(got.out.view, [&](float x) {
+        double const e = x - *at;
+        worst = std::max(worst, std::abs(e));
+        largest = std::max(largest, std::abs(*at));
+        error += e * e;
+        norm += *at * *at;
+        ++at;
+      });
+      EXPECT_LE(worst, 2e-6 * largest) << q_len << " queries";
+      EXPECT_LE(std::sqrt(error), 1e-6 * std::sqrt(norm)) << q_len << " queries";
+    }
   }
 }
 

@@ -85,5 +85,17 @@ TEST(Carver, SaysSoWhenBytesOverflow) {
 
 TEST(Workspace, IsEmptyByDefault) { EXPECT_TRUE(workspace{}.bytes.empty()); }
 
+TEST(Carver, TwoUsesOfTheSameBytes) {
+  for (index const second : {10, 1000}) {
+    carver memory;
+    memory.take<float>(3);
+    carver again = memory;
+    memory.take<float>(100);
+    again.take<float>(second);
+    memory.skip(again);
+    EXPECT_EQ(memory.used(), 64 + (second == 10 ? 448 : 4032));
+  }
+}
+
 }  // namespace
 }  // namespace oriel

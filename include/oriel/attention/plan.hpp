@@ -56,8 +56,10 @@ struct worker_scratch {
   static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
     worker_scratch own;
     auto* const scores = memory.take<float>(tile_keys * tile_rows);
+    carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
     for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
-    for (auto& t : own.decode) t = decode_tile<Arch>::carve(memory, head_dim, v_dim, scores);
+    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, scores);
+    memory.skip(again);
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
     own.q = memory.take<float const*>(tile_rows);

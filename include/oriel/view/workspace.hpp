@@ -36,6 +36,11 @@ class carver {
     return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + start);
   }
 
+  /// Goes on behind what `other`, a copy that walked the same bytes for another use, has taken.
+  ORIEL_INLINE constexpr void skip(carver const& other) noexcept {
+    used_ = max_of(used_, other.used_);
+  }
+
   /// Bytes walked over so far, a multiple of storage_alignment; INT64_MAX when they overflow.
   ORIEL_INLINE constexpr index used() const noexcept { return used_; }
 
