@@ -8,10 +8,13 @@
 //   heads 32:8, head_dim 128, window 512, fp32: 6000 tokens in chunks of 1000, then 64 more
 //   prefill   * s, * GFLOP/s on * thread(s)
 //   decode    * ms a token, * GB/s
-//   bytes                      rolling               full
-//   keys and values            4194304           49676288
-//   mask                             0           36772096  (one byte per pair)
-//   workspace *
+//   bytes                           one layer      32 layers
+//   rolling cache                     4194304      134217728
+//   full cache                       49676288     1589641216
+//   generated mask                          0              0
+//   mask, one byte per pair          36000000     1152000000
+//   mask, one float per pair        144000000     4608000000
+//   workspace *  for all layers
 //   64 sampled tokens differ by * of the largest value, at most 2e-06
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -37,6 +40,7 @@ using rows = oriel::tensor_view<float const>;
 constexpr index q_heads = 32;
 constexpr index kv_heads = 8;
 constexpr index head_dim = 128;
+constexpr index layers = 32;
 constexpr index row_bytes = head_dim * index{sizeof(float)};
 constexpr double most_difference = 2e-6;  // of the largest value
 
@@ -247,11 +251,16 @@ void print(options const& o, layer const& attention, measured const& m) {
                 1e3 * m.decode_seconds / static_cast<double>(o.decode),
                 1e-9 * decode_bytes(o) / m.decode_seconds);
   }
-  std::printf("bytes           %18s %18s\n", "rolling", "full");
-  std::printf("keys and values %18lld %18lld\n", n(attention.ring_bytes()),
-              n(o.all() * kv_heads * 2 * row_bytes));
-  std::printf("mask            %18d %18lld  (one byte per pair)\n", 0, n(o.all() * o.all()));
-  std::printf("workspace       %18lld\n", n(attention.workspace_bytes()));
+  auto const print_bytes = [&](char const* what, index bytes) {
+    std::printf("%-26s %14lld %14lld\n", what, n(bytes), n(layers * bytes));
+  };
+  std::printf("%-26s %14s %14s\n", "bytes", "one layer", "32 layers");
+  print_bytes("rolling cache", attention.ring_bytes());
+  print_bytes("full cache", o.all() * kv_heads * 2 * row_bytes);
+  print_bytes("generated mask", 0);
+  print_bytes("mask, one byte per pair", o.tokens * o.tokens);
+  print_bytes("mask, one float per pair", o.tokens * o.tokens * index{sizeof(float)});
+  std::printf("%-26s %14lld  for all layers\n", "workspace", n(attention.workspace_bytes()));
 }
 
 int run(options const& o) {
