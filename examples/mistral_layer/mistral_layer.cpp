@@ -179,7 +179,7 @@ status run(options const& o, layer& attention, measured& m) {
 
 // --- the other way -------------------------------------------------------------------------------
 
-/// A row of a precomputed mask, one byte per key: a mask of our own, which oriel knows nothing about.
+/// A row of a precomputed mask, one byte per key: a mask of our own, unknown to oriel.
 struct mask_row {
   std::uint8_t const* shown;
 

@@ -56,7 +56,8 @@ class job_queue {
 };
 
 /// The executor: one job per worker, each takes tasks until there are none. The calling thread only
-/// waits, so it must not be one of the queue's own.
+/// waits, so it must not be one of the queue's own. `attend` is noexcept: a post that throws for
+/// want of memory ends the program.
 struct on_queue {
   job_queue& queue;
 
