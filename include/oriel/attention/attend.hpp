@@ -9,7 +9,8 @@
 namespace oriel::inline v0 {
 
 /// Runs tasks: `run(n, f)` calls f(task, worker) once for every task < n, from at most workers()
-/// threads with different worker numbers, and returns when all have ended.
+/// threads with different worker numbers below workers(), and returns when all have ended. It must
+/// not throw: attend is noexcept. One whose caller only waits must not be used from its own threads.
 template <class E>
 concept executor = requires(E& e, index n, void (*f)(index, index)) {
   { e.workers() }
@@ -57,6 +58,12 @@ status attend(attend_plan const& plan, attention_batch const& batch, workspace m
     });
   }
   return {};
+}
+
+template <class Arch = default_arch, executor Executor = serial const>
+status attend(attend_plan const& plan, attention const& call, workspace memory,
+              Executor&& on = Executor{}) noexcept {
+  return attend<Arch>(plan, attention_batch(call), memory, on);
 }
 
 /// The same with a plan for this one call: needs plan_attend(bounds_of(batch),

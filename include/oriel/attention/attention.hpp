@@ -33,7 +33,7 @@ struct attention {
   tensor_view<float const> q;
   any_source kv;
   any_mask mask = full{};
-  tensor_view<float> out;
+  tensor_view<float> out = {};
   tensor_view<float> lse = {};
   std::optional<index> first_query =
       std::nullopt;                           ///< default: the last query sits at the last key

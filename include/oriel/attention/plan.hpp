@@ -8,7 +8,7 @@
 
 namespace oriel::inline v0 {
 
-/// Upper bounds of the calls that a plan is made for.
+/// Upper bounds of the calls that a plan is made for; the heads are those of every call.
 struct attend_bounds {
   index sequences = 1;  ///< in a batch
   index q_len = 1;      ///< queries, all sequences together

@@ -11,7 +11,7 @@ namespace oriel::inline v0 {
 /// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh
 /// rows are read where they lie, so a ring needs no room for them and nothing is copied twice.
 ///
-///   past : a cache; referred to
+///   past : a cache; referred to, so it must stay where it is (a vector of caches must not grow)
 ///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   any strides; they follow past's
 ///
 /// Requires   the cache's shapes (errc::heads, errc::shape); `first`, where given, must be the
