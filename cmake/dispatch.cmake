@@ -95,7 +95,8 @@ endfunction()
 function(_oriel_add_level target name march)
   if(NOT TARGET oriel_level_${march})  # linked last, so that its options stand behind all others
     add_library(oriel_level_${march} INTERFACE IMPORTED GLOBAL)
-    target_compile_options(oriel_level_${march} INTERFACE "SHELL:-march=${march} -fno-lto")
+    target_compile_options(oriel_level_${march} INTERFACE  # unique symbols can't be made local
+      "SHELL:-march=${march} -fno-lto $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>")
   endif()
   add_library("${name}" OBJECT ${ARGN})
   foreach(property INCLUDE_DIRECTORIES COMPILE_DEFINITIONS COMPILE_OPTIONS COMPILE_FEATURES)
