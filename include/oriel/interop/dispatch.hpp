@@ -10,9 +10,9 @@
 namespace oriel::inline v0 {
 
 /// The level chosen: "sse2", "x86-64-v3", "x86-64-v4", or "generic" on other machines. It is the
-/// highest that this processor has, or a lower one that the environment variable ORIEL_ARCH names at
-/// start; other values of it, and levels that the processor lacks, are ignored. Defined in targets
-/// of oriel_add_dispatch.
+/// highest that this processor has, or a lower one that the environment variable ORIEL_ARCH names
+/// at the start; its other values, and levels that the processor lacks, are ignored. Defined in
+/// targets of oriel_add_dispatch.
 char const* active_arch() noexcept;
 
 }  // namespace oriel::inline v0
