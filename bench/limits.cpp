@@ -46,7 +46,7 @@ constexpr index adds_per_step = 64;
   std::uint64_t x = opaque_word;
   std::uint64_t const y = opaque_word;
   for (index i = 0; i < clock_steps; ++i) {
-    oriel::unroll<adds_per_step>([&](auto) ORIEL_INLINE_LAMBDA {
+    oriel::unroll<adds_per_step>([&](int) ORIEL_INLINE_LAMBDA {
       x += y;
       asm volatile("" : "+r"(x));  // keeps the compiler from joining two adds
     });
@@ -64,15 +64,15 @@ constexpr double fma_flops = 2.0 * fma_steps * fma_sums * oriel::lanes<arch>;
   vec const factor = oriel::broadcast<arch>(opaque_factor);
   vec const term = oriel::broadcast<arch>(opaque_term);
   vec sum[fma_sums];
-  oriel::unroll<fma_sums>([&](auto i) ORIEL_INLINE_LAMBDA {
+  oriel::unroll<fma_sums>([&](int i) ORIEL_INLINE_LAMBDA {
     sum[i] = oriel::broadcast<arch>(opaque_term + static_cast<float>(i));
   });
   for (index step = 0; step < fma_steps; ++step) {
     oriel::unroll<fma_sums>(
-        [&](auto i) ORIEL_INLINE_LAMBDA { sum[i] = oriel::fma<arch>(sum[i], factor, term); });
+        [&](int i) ORIEL_INLINE_LAMBDA { sum[i] = oriel::fma<arch>(sum[i], factor, term); });
   }
   vec all = sum[0];
-  oriel::unroll<fma_sums - 1>([&](auto i) ORIEL_INLINE_LAMBDA { all = all + sum[i + 1]; });
+  oriel::unroll<fma_sums - 1>([&](int i) ORIEL_INLINE_LAMBDA { all = all + sum[i + 1]; });
   float lane[oriel::lanes<arch>];
   oriel::store<arch>(lane, all);
   float total = 0.0f;
@@ -89,20 +89,20 @@ template <int Streams>
   constexpr int sums = loads > 1 ? 2 : 1;
   index const part = floats / Streams / step * step;
   vec sum[Streams][sums];
-  oriel::unroll<Streams>([&](auto s) ORIEL_INLINE_LAMBDA {
+  oriel::unroll<Streams>([&](int s) ORIEL_INLINE_LAMBDA {
     for (vec& x : sum[s]) x = oriel::broadcast<arch>(0.0f);
   });
   for (index i = 0; i < part; i += step) {
-    oriel::unroll<Streams>([&](auto s) ORIEL_INLINE_LAMBDA {
+    oriel::unroll<Streams>([&](int s) ORIEL_INLINE_LAMBDA {
       float const* const at = base + s * part + i;
-      oriel::unroll<loads>([&](auto j) ORIEL_INLINE_LAMBDA {
+      oriel::unroll<loads>([&](int j) ORIEL_INLINE_LAMBDA {
         vec& to = sum[s][j % sums];
         to = to + oriel::load<arch>(at + j * oriel::lanes<arch>);
       });
     });
   }
   vec all = oriel::broadcast<arch>(0.0f);
-  oriel::unroll<Streams>([&](auto s) ORIEL_INLINE_LAMBDA {
+  oriel::unroll<Streams>([&](int s) ORIEL_INLINE_LAMBDA {
     for (vec const& x : sum[s]) all = all + x;
   });
   float lane[oriel::lanes<arch>];

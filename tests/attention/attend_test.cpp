@@ -6,8 +6,8 @@
 
 namespace oriel {
 // See compiled_once.hpp.
-template void run_task<default_arch>(attend_plan const&, attention const&, phase, index, index,
-                                     workspace) noexcept;
+template void run_task<default_arch>(attend_plan const&, attention_batch const&, phase, index,
+                                     index, workspace) noexcept;
 }  // namespace oriel
 
 namespace oriel::test {
@@ -141,7 +141,8 @@ TEST(AttendBits, AnyPlaceOfTheKeys) {
   }
 }
 
-TEST(AttendBits, AnyCutOfAPromptIntoPiecesOfTheSameKernel) {
+/// Any cut of a prompt through a ring into pieces of at least `least` tokens.
+void expect_any_cut(kernel_choice kernel, index least) {
   problem const p({.q_len = 400,
                    .kv_len = 400,
                    .q_heads = 6,
@@ -149,23 +150,32 @@ TEST(AttendBits, AnyCutOfAPromptIntoPiecesOfTheSameKernel) {
                    .head_dim = 20,
                    .kind = mask_kind::causal_window,
                    .window = 90});
-  answer const want = attend_anew(p.call());
+  attention once = p.call();
+  once.kernel = kernel;
+  answer const want = attend_anew(once);
   random_numbers random(3);
   for (index const most : {4, 30, 200}) {
     filled_cache layer(p, 1, 0);
     for (index at = 0; at < p.of.q_len;) {
-      index end = min_of(at + 3 + random.below(most), p.of.q_len);  // 3 tokens are 9 rows
-      if (p.of.q_len - end < 3) end = p.of.q_len;
+      index end = min_of(at + least + random.below(most), p.of.q_len);
+      if (p.of.q_len - end < least) end = p.of.q_len;
       range const piece{at, end};
       auto const k = p.k.view.slice(piece);
       auto const v = p.v.view.slice(piece);
-      attention const call{
+      attention call{
           .q = p.q.view.slice(piece), .kv = joined(layer.cache, k, v), .mask = p.of.mask()};
+      call.kernel = kernel;
       EXPECT_EQ(attend_anew(call).bits(), want.bits(piece)) << at << " to " << end;
       ASSERT_TRUE(layer.cache.append(k, v).ok());
       at = end;
     }
   }
+}
+
+TEST(AttendBits, AnyCutOfAPromptIntoPiecesOfTheRowLaneKernel) {
+  expect_any_cut(kernel_choice::by_length, 3);  // 3 tokens are 9 rows
+  expect_any_cut(kernel_choice::row_lanes, 1);
+  static_assert(cut_tokens <= 16);
 }
 
 /// Every `least` neighbouring queries of a call, alone and among others with other values.

@@ -6,6 +6,6 @@
 #include "oriel/attention/tasks.hpp"
 
 namespace oriel {
-extern template void run_task<default_arch>(attend_plan const&, attention const&, phase, index,
-                                            index, workspace) noexcept;
+extern template void run_task<default_arch>(attend_plan const&, attention_batch const&, phase,
+                                            index, index, workspace) noexcept;
 }

@@ -86,13 +86,17 @@ TEST(TaskCounts, SplitOnlyWhereWorkersWouldBeIdle) {
     attend_plan const plan = plan_attend(bounds_of(call), n);
     return std::pair{tasks(plan, call, phase::attend), tasks(plan, call, phase::merge)};
   };
+  using pair = std::pair<index, index>;
   attention_case const decode{.q_len = 1, .kv_len = 5000, .q_heads = 4, .kv_heads = 2};
-  EXPECT_EQ(counts(decode, 1), (std::pair<index, index>{2, 0})) << "a task per kv head";
-  EXPECT_EQ(counts(decode, 4), (std::pair<index, index>{2 * 5, 2})) << "and per leaf";
+  EXPECT_EQ(counts(decode, 1), (pair{1, 0})) << "one worker does it all";
+  EXPECT_EQ(counts(decode, 4).second, 2) << "either kv head is more than a worker's share";
+  attention_case many = decode;
+  many.q_heads = many.kv_heads = 64;
+  EXPECT_EQ(counts(many, 4).second, 0) << "there are heads enough";
   attention_case windowed = decode;
   windowed.kind = mask_kind::causal_window;
-  EXPECT_EQ(counts(windowed, 4), (std::pair<index, index>{2, 0})) << "a window within a leaf";
-  EXPECT_EQ(counts({.q_len = 0, .kv_len = 9}, 4), (std::pair<index, index>{0, 0}));
+  EXPECT_EQ(counts(windowed, 4).second, 0) << "a window within a leaf";
+  EXPECT_EQ(counts({.q_len = 0, .kv_len = 9}, 4), (pair{0, 0}));
 }
 
 }  // namespace

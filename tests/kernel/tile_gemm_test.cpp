@@ -21,8 +21,8 @@ float chained(float a, float b, float c) {
 
 /// Both directions: A's rows (keys) or A's columns (value channels) are contiguous; `gap` floats of
 /// NaN behind each contiguous piece.
-template <bool Accumulate>
-void expect_products(index count, index steps, bool by_row, index gap) {
+template <int Vectors>
+void expect_products(index count, index steps, bool by_row, index gap, bool add) {
   SCOPED_TRACE(::testing::Message()
                << count << " x " << steps << (by_row ? " rows" : " columns") << ", gap " << gap);
   index const inner = by_row ? steps : count;
@@ -37,12 +37,14 @@ void expect_products(index count, index steps, bool by_row, index gap) {
   tensor const c = tensor(count, 1, rows).filled(8);
   tensor const want = tensor(count, 1, rows).filled(8);
 
-  tile_gemm<arch, Accumulate>(used.data, a_row, a_step, count, steps, b.view.data, c.view.data);
+  row_fetch<arch> none;
+  tile_gemm<arch, Vectors>(used.data, a_row, a_step, count, steps, b.view.data, c.view.data, add,
+                           none);
 
   for (index i = 0; i < count; ++i) {
-    for (index r = 0; r < rows; ++r) {
+    for (index r = 0; r < Vectors * lanes<arch>; ++r) {
       float& sum = want.view.row(i, 0)[r];
-      if (!Accumulate) sum = 0.0f;
+      if (!add) sum = 0.0f;
       for (index t = 0; t < steps; ++t) {
         sum = chained(used.data[i * a_row + t * a_step], b.view.row(t, 0)[r], sum);
       }
@@ -54,12 +56,15 @@ void expect_products(index count, index steps, bool by_row, index gap) {
 }
 
 TEST(TileGemm, EveryRemainderAndStride) {
-  for (index count = 0; count <= 2 * tile_shape<arch>::depth + 3; ++count) {
+  for (index count = 0; count <= 2 * tile_shape<arch>::depth(2) + 3; ++count) {
     for (index const steps : {0, 1, 2, 3, 7, 40}) {
       for (bool const by_row : {true, false}) {
         for (index const gap : {0, 1, 5}) {
-          expect_products<false>(count, steps, by_row, gap);
-          expect_products<true>(count, steps, by_row, gap);
+          for (bool const add : {false, true}) {
+            expect_products<3>(count, steps, by_row, gap, add);
+            expect_products<2>(count, steps, by_row, gap, add);
+            expect_products<1>(count, steps, by_row, gap, add);
+          }
         }
       }
     }
@@ -70,13 +75,14 @@ TEST(TileGemm, ACutOfTheStepsChangesNoBit) {
   index const count = 9, steps = 50;
   tensor const a = tensor(steps, 1, count).filled(1);
   tensor const b = tensor(steps, 1, rows).filled(2);
+  row_fetch<arch> none;
   tensor const once = tensor(count, 1, rows).filled(3);
-  tile_gemm<arch, true>(a.view.data, 1, count, count, steps, b.view.data, once.view.data);
+  tile_gemm<arch, 3>(a.view.data, 1, count, count, steps, b.view.data, once.view.data, true, none);
   for (index cut = 0; cut <= steps; ++cut) {
     tensor const twice = tensor(count, 1, rows).filled(3);
     for (range const part : {range{0, cut}, {cut, steps}}) {
-      tile_gemm<arch, true>(a.view.row(part.begin, 0), 1, count, count, part.size(),
-                            b.view.row(part.begin, 0), twice.view.data);
+      tile_gemm<arch, 3>(a.view.row(part.begin, 0), 1, count, count, part.size(),
+                         b.view.row(part.begin, 0), twice.view.data, true, none);
     }
     EXPECT_EQ(bits_of(twice.view), bits_of(once.view)) << cut;
   }
@@ -86,10 +92,13 @@ TEST(TileGemm, LanesKnowNothingOfOneAnother) {
   index const count = 5, steps = 20;
   tensor const a = tensor(count, 1, steps).filled(1);
   tensor const b = tensor(steps, 1, rows).filled(2);
+  row_fetch<arch> none;
   tensor const before(count, 1, rows), after(count, 1, rows);
-  tile_gemm<arch, false>(a.view.data, steps, 1, count, steps, b.view.data, before.view.data);
+  tile_gemm<arch, 3>(a.view.data, steps, 1, count, steps, b.view.data, before.view.data, false,
+                     none);
   for (index t = 0; t < steps; ++t) b.view.row(t, 0)[3] = infinity;
-  tile_gemm<arch, false>(a.view.data, steps, 1, count, steps, b.view.data, after.view.data);
+  tile_gemm<arch, 3>(a.view.data, steps, 1, count, steps, b.view.data, after.view.data, false,
+                     none);
   for (index i = 0; i < count; ++i) {
     for (index r = 0; r < rows; ++r) {
       EXPECT_TRUE(r == 3 || before.view.row(i, 0)[r] == after.view.row(i, 0)[r]);

@@ -115,12 +115,8 @@ class tile_run {
 
    private:
     static Kernel carve_kernel(carver& memory, tile_case const& c) {
-      if constexpr (std::is_same_v<Kernel, flash_tile<arch>>) {
-        auto* const scores = memory.take<float>(tile_keys * Kernel::rows);
-        return Kernel::carve(memory, c.head_dim, c.v_dim, scores);
-      } else {
-        return Kernel::carve(memory, c.head_dim, c.v_dim);
-      }
+      auto* const scores = memory.take<float>(tile_keys * Kernel::rows);
+      return Kernel::carve(memory, c.head_dim, c.v_dim, scores);
     }
   };
 
@@ -141,7 +137,7 @@ class tile_run {
   void run(Kernel& kernel) {
     std::vector<float const*> pointers;
     for (int r = 0; r < of.count; ++r) pointers.push_back(q.view.row(r, 0));
-    kernel.load_queries(pointers.data(), of.count, scale());
+    kernel.begin(pointers.data(), of.count, scale());
     kernel.begin_leaf(of.count);
     contiguous const source(k.view, v.view);
     index first = 0;
@@ -167,7 +163,8 @@ class tile_run {
       for_each_run([&](kv_run const& piece, index at) { kernel.accumulate(piece, at, of.count); });
       first += keys;
     }
-    kernel.end_leaf(leaf, of.count);
+    kernel.end_leaf(of.count);
+    kernel.end(leaf, of.count);
   }
 
   aligned_memory memory_;

@@ -50,14 +50,11 @@ static_assert(x86_bytes<default_arch> == 64);
 #endif
 #endif
 
-TEST(Unroll, CallsInOrderWithConstants) {
+TEST(Unroll, CallsInOrder) {
   std::string calls;
-  unroll<5>([&](auto i) {
-    static_assert(i < 5);
-    calls += static_cast<char>('a' + i);
-  });
+  unroll<5>([&](int i) { calls += static_cast<char>('a' + i); });
   EXPECT_EQ(calls, "abcde");
-  unroll<0>([](auto) { FAIL(); });
+  unroll<0>([](int) { FAIL(); });
 }
 
 }  // namespace

@@ -26,43 +26,49 @@ struct serial {
   }
 };
 
-/// Computes a call under a plan that was made before.
+/// Computes a call, of one sequence or a batch, under a plan that was made before.
 ///
-/// Requires   what check(plan, call, memory) lists, and on.workers() <= plan.workers (errc::plan).
+/// Requires   what check(plan, batch, memory) lists, and on.workers() <= plan.workers (errc::plan).
 ///            On error nothing has been written.
 /// No key     a row that sees no key gets out = 0 and lse = -inf.
 /// Accuracy   fp32 throughout, sums restarted every 1024 keys: on unit-normal data of 4096 keys the
 ///            error against double is about 1e-6 of the largest output.
-/// Same bits  for any executor and any place of the keys (contiguous, ring at any phase, joined). A
-///            call of more than 8 rows (q_len * group) takes the row-lane kernel, a shorter one the
-///            decode kernel; within each, a query's result does not depend on the others.
+/// Same bits  for any executor, any other sequence in the batch and any place of the keys
+///            (contiguous, ring at any phase, joined). More than 8 rows (q_len * group) take the
+///            row-lane kernel, fewer the decode kernel; within each, a query's result does not
+///            depend on the others. So any cut of a prompt into pieces of at least cut_tokens (9)
+///            gives the same bits, and any cut at all with kernel_choice::row_lanes.
 /// Cost       2 * (head_dim + v_dim) flops per visible (query head, key) pair; each visible K and V
 ///            row is read once per tile of query rows; writes out, lse and the workspace only.
 /// Source     Dao 2023 (FlashAttention-2), arXiv:2307.08691; sums: Milakov & Gimelshein 2018,
 ///            arXiv:1805.02867.
 template <class Arch = default_arch, executor Executor = serial const>
-status attend(attend_plan const& plan, attention const& call, workspace memory,
+status attend(attend_plan const& plan, attention_batch const& batch, workspace memory,
               Executor&& on = Executor{}) noexcept {
-  if (status s = check<Arch>(plan, call, memory); !s.ok()) return s;
+  if (status s = check<Arch>(plan, batch, memory); !s.ok()) return s;
   if (on.workers() > plan.workers) {
     return {errc::plan, "plan: the executor has more workers than it was made for"};
   }
   for (phase const part : phases) {
-    index const count = tasks<Arch>(plan, call, part);
+    index const count = tasks<Arch>(plan, batch, part);
     if (count == 0) continue;
     on.run(count, [&](index task, index worker) noexcept {
-      run_task<Arch>(plan, call, part, task, worker, memory);
+      run_task<Arch>(plan, batch, part, task, worker, memory);
     });
   }
   return {};
 }
 
-/// The same with a plan for this one call: needs plan_attend(bounds_of(call),
+/// The same with a plan for this one call: needs plan_attend(bounds_of(batch),
 /// on.workers()).workspace_bytes() bytes of workspace.
 template <class Arch = default_arch, executor Executor = serial const>
+status attend(attention_batch const& batch, workspace memory, Executor&& on = Executor{}) noexcept {
+  if (status s = check<Arch>(batch); !s.ok()) return s;
+  return attend<Arch>(plan_attend<Arch>(bounds_of(batch), on.workers()), batch, memory, on);
+}
+template <class Arch = default_arch, executor Executor = serial const>
 status attend(attention const& call, workspace memory, Executor&& on = Executor{}) noexcept {
-  if (status s = check<Arch>(call); !s.ok()) return s;
-  return attend<Arch>(plan_attend<Arch>(bounds_of(call), on.workers()), call, memory, on);
+  return attend<Arch>(attention_batch(call), memory, on);
 }
 
 }  // namespace oriel::inline v0

@@ -11,6 +11,12 @@
 
 namespace oriel::inline v0 {
 
+/// Which kernel computes a call.
+enum class kernel_choice {
+  by_length,  ///< the decode kernel for up to 8 rows (q_len * group), else the row-lane kernel
+  row_lanes,  ///< the row-lane kernel always: then any cut of a prompt gives the same bits
+};
+
 /// Attention of the queries of one sequence over its keys: prefill, append and decode alike.
 ///
 ///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous
@@ -32,6 +38,7 @@ struct attention {
   std::optional<index> first_query =
       std::nullopt;                           ///< default: the last query sits at the last key
   std::optional<float> scale = std::nullopt;  ///< default: 1 / sqrt(head_dim)
+  kernel_choice kernel = kernel_choice::by_length;
 
   /// Positions of the queries.
   ORIEL_INLINE range queries() const noexcept {

@@ -2,7 +2,7 @@
 // Bytes before they are allocated, and how a call is cut into tasks.
 #pragma once
 
-#include "oriel/attention/attention.hpp"
+#include "oriel/attention/batch.hpp"
 #include "oriel/kernel/decode_tile.hpp"
 #include "oriel/kernel/flash_tile.hpp"
 
@@ -10,8 +10,9 @@ namespace oriel::inline v0 {
 
 /// Upper bounds of the calls that a plan is made for.
 struct attend_bounds {
-  index q_len = 1;
-  index kv_len = 0;  ///< keys in the source: a window and a piece, however long the context
+  index sequences = 1;  ///< in a batch
+  index q_len = 1;      ///< queries, all sequences together
+  index kv_len = 0;     ///< keys in the longest source (a ring's window and a piece of prompt)
   index q_heads = 1;
   index kv_heads = 1;
   index head_dim = 0;
@@ -20,15 +21,19 @@ struct attend_bounds {
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
 };
 
-/// The bounds of one call.
-ORIEL_INLINE attend_bounds bounds_of(attention const& call) noexcept {
-  kv_shape const kv = call.kv.shape();
-  return {.q_len = call.q.tokens,
-          .kv_len = call.kv.positions().size(),
-          .q_heads = call.q.heads,
-          .kv_heads = kv.kv_heads,
-          .head_dim = kv.head_dim,
-          .v_dim = kv.v_dim};
+/// The bounds of one call. Of an empty batch: no sequence, one head, one float.
+ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
+  attend_bounds all{.sequences = batch.size(), .q_len = 0, .head_dim = 1};
+  for (attention const& call : batch) {
+    kv_shape const kv = call.kv.shape();
+    all.q_len = saturating_add(all.q_len, call.q.tokens);
+    all.kv_len = max_of(all.kv_len, call.kv.positions().size());
+    all.q_heads = call.q.heads;
+    all.kv_heads = kv.kv_heads;
+    all.head_dim = kv.head_dim;
+    all.v_dim = kv.v_dim;
+  }
+  return all;
 }
 
 /// The two phases of a call, in order; between them every task of the first must have ended.
@@ -39,9 +44,8 @@ inline constexpr phase phases[] = {phase::attend, phase::merge};
 template <class Arch>
 struct worker_scratch {
   flash_tile<Arch> flash[block_tiles];
-  decode_tile<Arch> decode[1];
-  softmax_state<Arch> leaf;   ///< [tile rows]
-  softmax_state<Arch> total;  ///< [block rows]
+  decode_tile<Arch> decode[block_heads];
+  softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
 
@@ -49,15 +53,12 @@ struct worker_scratch {
                                        ? tile_shape<Arch>::rows
                                        : static_cast<int>(decode_rows);
 
-  ORIEL_INLINE static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
+  static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
     worker_scratch own;
-    auto* const scores = memory.take<float>(tile_keys * tile_shape<Arch>::rows);
-    for (auto& tile : own.flash) {
-      tile = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
-    }
-    own.decode[0] = decode_tile<Arch>::carve(memory, head_dim, v_dim);
-    own.leaf = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
-    own.total = softmax_state<Arch>::carve(memory, block_tiles * tile_rows, v_dim);
+    auto* const scores = memory.take<float>(tile_keys * tile_rows);
+    for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
+    for (auto& t : own.decode) t = decode_tile<Arch>::carve(memory, head_dim, v_dim, scores);
+    own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
     own.q = memory.take<float const*>(tile_rows);
     return own;
@@ -83,19 +84,8 @@ struct attend_plan {
 
 namespace detail {
 
-/// How one call is cut.
-struct partition {
-  bool decode = false;   ///< the decode kernel, else the row-lane kernel
-  bool split = false;    ///< one task per leaf, merged afterwards; else one per row block
-  index tile_rows = 1;   ///< rows per tile
-  index block_rows = 1;  ///< rows per block, a multiple of tile_rows
-  index blocks = 0;      ///< per kv head
-  index leaves = 0;      ///< leaves that any row of the call reaches
-  index first_leaf = 0;  ///< number of the first
-};
-
-/// Tasks per worker below which a call is cut finer: smaller blocks, then leaves.
-inline constexpr index tasks_per_worker = 4;
+/// Parts per worker that no row tile should exceed: a larger one is cut into its leaves.
+inline constexpr index parts_per_worker = 4;
 
 /// Bytes of one leaf's state of `rows` rows.
 template <class Arch>
@@ -105,28 +95,8 @@ index state_bytes(index rows, index v_dim) noexcept {
   return state.used();
 }
 
-template <class Arch>
-partition cut(attend_plan const& plan, attention const& call) noexcept {
-  partition p;
-  head_map const heads = call.heads();
-  index const rows = call.q.tokens * heads.group();
-  if (rows == 0) return p;
-  p.decode = rows <= decode_rows;
-  p.tile_rows = p.decode ? decode_rows : tile_shape<Arch>::rows;
-  index const tiles = ceil_div(rows, p.tile_rows);
-  index const wanted = plan.workers > 1 ? tasks_per_worker * plan.workers : 1;
-  index const shared = min_of(tiles * heads.kv_heads / wanted, p.decode ? 1 : block_tiles);
-  p.block_rows = p.tile_rows * max_of(shared, 1);
-  p.blocks = ceil_div(rows, p.block_rows);
-  key_ranges const reach =
-      intersect(call.mask.reach(call.queries()), key_ranges(call.kv.positions()));
-  if (!reach.empty()) {
-    p.first_leaf = round_down(reach.hull().begin, leaf_keys) / leaf_keys;
-    p.leaves = round_down(reach.hull().end - 1, leaf_keys) / leaf_keys + 1 - p.first_leaf;
-  }
-  p.split = plan.workers > 1 && p.leaves > 1 && p.blocks * heads.kv_heads < wanted;
-  return p;
-}
+/// Leaves that `keys` consecutive keys touch at most.
+ORIEL_INLINE constexpr index leaves_within(index keys) noexcept { return keys / leaf_keys + 2; }
 
 }  // namespace detail
 
@@ -147,8 +117,8 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   if (bounds.head_dim < 1 || bounds.value_dim() < 1) {
     return refuse({errc::shape, "bounds: head_dim and v_dim must be at least 1"});
   }
-  if (bounds.q_len < 0 || bounds.kv_len < 0) {
-    return refuse({errc::shape, "bounds: q_len and kv_len must not be negative"});
+  if (bounds.sequences < 0 || bounds.q_len < 0 || bounds.kv_len < 0) {
+    return refuse({errc::shape, "bounds: sequences, q_len and kv_len must not be negative"});
   }
   constexpr index most = index{1} << 40;
   if (max_of(max_of(bounds.head_dim, bounds.value_dim()), bounds.q_heads) > most ||
@@ -159,19 +129,18 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   worker_scratch<Arch>::carve(worker, bounds.head_dim, bounds.value_dim());
   plan.worker_bytes = worker.used();
   if (workers > 1) {
-    // The most that a split call within the bounds can have: fewer blocks than make it whole, each
-    // of a single tile, and a state for each of its leaves.
-    index const most_blocks = detail::tasks_per_worker * workers - 1;
+    // Only tiles above a fair share of the work are cut into leaves: fewer than there are shares.
+    index const most_split = detail::parts_per_worker * workers - 1;
     index const rows = saturating_mul(bounds.q_len, heads.group());
-    index const leaves = bounds.kv_len / leaf_keys + 2;
+    index const sequences = min_of(bounds.sequences, rows);
     auto const bytes = [&](index tile_rows) {
-      index const tiles = rows == 0 ? 0 : (rows - 1) / tile_rows + 1;
-      index const blocks = min_of(saturating_mul(tiles, heads.kv_heads), most_blocks);
-      return saturating_mul(saturating_mul(blocks, leaves),
+      index const tiles = (rows - sequences) / tile_rows + sequences;
+      index const split = min_of(saturating_mul(tiles, heads.kv_heads), most_split);
+      return saturating_mul(saturating_mul(split, detail::leaves_within(bounds.kv_len)),
                             detail::state_bytes<Arch>(tile_rows, bounds.value_dim()));
     };
     plan.leaf_bytes = bytes(decode_rows);
-    if (rows > decode_rows) plan.leaf_bytes = max_of(plan.leaf_bytes, bytes(plan.tile_rows));
+    if (rows > 0) plan.leaf_bytes = max_of(plan.leaf_bytes, bytes(plan.tile_rows));
   }
   if (plan.workspace_bytes() == INT64_MAX) {
     return refuse({errc::shape, "bounds: the workspace would exceed the address space"});
@@ -179,19 +148,23 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   return plan;
 }
 
-/// ok, or why `call` can't be run under `plan` in `memory` (errc::plan, errc::workspace,
-/// errc::memory, errc::alignment), or what check(call) says.
+/// ok, or why `batch` can't be run under `plan` in `memory` (errc::plan, errc::workspace,
+/// errc::memory, errc::alignment, errc::alias), or what check(batch) says.
 template <class Arch = default_arch>
-status check(attend_plan const& plan, attention const& call, workspace memory) noexcept {
+status check(attend_plan const& plan, attention_batch const& batch, workspace memory) noexcept {
   if (status s = plan.check(); !s.ok()) return s;
-  if (status s = check<Arch>(call); !s.ok()) return s;
+  if (status s = check<Arch>(batch); !s.ok()) return s;
   if (plan.tile_rows != tile_shape<Arch>::rows) {
     return {errc::plan, "plan: made for another instruction set"};
   }
-  attend_bounds const need = bounds_of(call);
+  attend_bounds const need = bounds_of(batch);
+  if (need.sequences > plan.bounds.sequences) {
+    return {errc::plan, "plan: more sequences than bounds.sequences"};
+  }
   if (need.q_len > plan.bounds.q_len) return {errc::plan, "plan: q.tokens exceed bounds.q_len"};
   if (need.kv_len > plan.bounds.kv_len) return {errc::plan, "plan: keys exceed bounds.kv_len"};
-  if (need.q_heads != plan.bounds.q_heads || need.kv_heads != plan.bounds.kv_heads) {
+  if (batch.size() > 0 &&
+      (need.q_heads != plan.bounds.q_heads || need.kv_heads != plan.bounds.kv_heads)) {
     return {errc::plan, "plan: heads differ from those of its bounds"};
   }
   if (need.head_dim > plan.bounds.head_dim || need.value_dim() > plan.bounds.value_dim()) {
@@ -206,11 +179,11 @@ status check(attend_plan const& plan, attention const& call, workspace memory) n
     return {errc::alignment, "workspace must be aligned to 64"};
   }
   address_range const scratch{base, base + static_cast<std::uintptr_t>(plan.workspace_bytes())};
-  tensor_view<float> const bytes(reinterpret_cast<float*>(memory.bytes.data()), 1, 1,
-                                 plan.workspace_bytes() / static_cast<index>(sizeof(float)));
-  if (scratch.meets(footprint(call.q)) || scratch.meets(footprint(call.out)) ||
-      scratch.meets(footprint(call.lse)) || call.kv.overlaps(bytes)) {
-    return {errc::alias, "workspace must not overlap q, k, v, out or lse"};
+  for (index i = 0; i < batch.size(); ++i) {
+    if (scratch.meets(footprint(batch[i].out)) || scratch.meets(footprint(batch[i].lse)) ||
+        detail::reads(batch[i], scratch)) {
+      return {errc::alias, "workspace must not overlap q, k, v, out or lse", i};
+    }
   }
   return {};
 }

@@ -2,181 +2,97 @@
 // A call as independent tasks, for an engine's own workers.
 #pragma once
 
-#include "oriel/attention/plan.hpp"
+#include "oriel/attention/attend_block.hpp"
 
 namespace oriel::inline v0 {
 
 namespace detail {
 
-/// Calls f(run) for every run of the keys in `keys` that some row of the tile sees. `word` is null
-/// where every row sees every key.
-template <class F>
-ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
-                               std::uint64_t const* word, F&& f) noexcept {
-  index at = keys.begin;
-  while (at < keys.end) {
-    index end = keys.end;
-    if (word != nullptr) {
-      while (at < keys.end && word[at - keys.begin] == 0) ++at;
-      end = at;
-      while (end < keys.end && word[end - keys.begin] != 0) ++end;
-    }
-    while (at < end) {
-      kv_run run = kv.run_at(head, at);
-      run.rows = min_of(run.rows, end - at);
-      f(run);
-      at += run.rows;
-    }
-  }
-}
-
-/// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches. Hidden tiles
-/// are never loaded, fully visible ones never masked.
-template <class Kernel>
-void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile const& rows,
-                 range keys, index begin, std::uint64_t* word) noexcept {
-  coverage const seen = call.mask.cover(rows.queries(), keys);
-  if (seen == coverage::none) return;
-  bool const partial = seen == coverage::some;
-  if (partial) call.mask.visible_rows(rows, keys, word);
-  std::uint64_t const* const visible = partial ? word : nullptr;
-  range const places{keys.begin - begin, keys.end - begin};
-  for_each_run(call.kv, head, keys, visible,
-               [&](kv_run const& run) { kernel.score(run, run.first - begin, rows.count); });
-  if (partial) kernel.hide(word, places, rows.count);
-  kernel.absorb(places, rows.count);
-  for_each_run(call.kv, head, keys, visible,
-               [&](kv_run const& run) { kernel.accumulate(run, run.first - begin, rows.count); });
-}
-
-/// Rows [first, first + count) of a kv head, all tokens and heads of its group packed.
-ORIEL_INLINE row_tile rows_of(attention const& call, index first, index count) noexcept {
-  index const group = call.heads().group();
-  index const left = call.q.tokens * group - first;
-  return {first, static_cast<int>(min_of(count, left)), group, call.queries().begin};
-}
-
-/// Calls f(token, q_head, row) for each row of a tile of kv head `head`.
-template <class F>
-ORIEL_INLINE void for_each_row(attention const& call, index head, row_tile const& rows,
-                               F&& f) noexcept {
-  index const first_head = call.heads().first_q_head(head);
-  for (int r = 0; r < rows.count; ++r) {
-    index const packed = rows.first + r;
-    f(packed / rows.group, first_head + packed % rows.group, r);
-  }
-}
-
-/// The keys that the rows of a tile reach in the source.
-ORIEL_INLINE key_ranges reach_of(attention const& call, row_tile const& rows) noexcept {
-  return intersect(call.mask.reach(rows.queries()), key_ranges(call.kv.positions()));
-}
-
+/// Where the states of blocks that are cut into leaves lie in the workspace.
 template <class Arch>
-void write_rows(attention const& call, index head, row_tile const& rows,
-                softmax_state<Arch> const& state) noexcept {
-  for_each_row(call, head, rows, [&](index token, index q_head, int r) {
-    state.write_out(r, call.out.row(token, q_head));
-    if (call.lse.data != nullptr) *call.lse.row(token, q_head) = state.lse(r);
-  });
-}
+class leaf_states {
+ public:
+  ORIEL_INLINE leaf_states(attend_plan const& plan, attention_batch const& batch,
+                           workspace memory) noexcept
+      : base_(memory.bytes.data() + plan.workers * plan.worker_bytes),
+        leaves_(leaves_within(plan.bounds.kv_len)),
+        v_dim_(batch[0].kv.shape().v_dim) {
+    for (attention const& call : batch) {
+      rows_ = max_of(rows_, cut_rows<Arch>(call).tile_rows);
+    }
+  }
 
-/// One block of row tiles over the leaves [leaves.begin, leaves.end): their states, merged from
-/// left to right into `total` [block rows]. The tiles take turns at each key tile.
-template <class Arch, class Kernel, std::size_t Tiles>
-void attend_block(Kernel (&kernels)[Tiles], worker_scratch<Arch> const& scratch,
-                  attention const& call, partition const& p, index head, index first_row,
-                  range leaves, softmax_state<Arch> const& total) noexcept {
-  index const all = rows_of(call, first_row, p.block_rows).count;
-  int const tiles = static_cast<int>(ceil_div(all, p.tile_rows));
-  row_tile rows[Tiles];
-  key_ranges reach[Tiles];
-  // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s).
-  auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * log2_e);
-  for (int i = 0; i < tiles; ++i) {
-    rows[i] = rows_of(call, first_row + i * p.tile_rows, p.tile_rows);
-    reach[i] = reach_of(call, rows[i]);
-    for_each_row(call, head, rows[i], [&](index token, index q_head, int r) {
-      scratch.q[r] = call.q.row(token, q_head);
-    });
-    kernels[i].load_queries(scratch.q, rows[i].count, scale);
+  ORIEL_INLINE softmax_state<Arch> at(index split, index leaf) const noexcept {
+    carver memory(base_ + (split * leaves_ + leaf) * state_bytes<Arch>(rows_, v_dim_));
+    return softmax_state<Arch>::carve(memory, rows_, v_dim_);
   }
-  total.reset(all);
-  key_ranges const any = reach_of(call, rows_of(call, first_row, p.block_rows));
-  for (index leaf = leaves.begin; leaf < leaves.end; ++leaf) {
-    range const span = intersect(any.hull(), {leaf * leaf_keys, (leaf + 1) * leaf_keys});
-    if (span.empty()) continue;
-    for (int i = 0; i < tiles; ++i) kernels[i].begin_leaf(rows[i].count);
-    for (index at = round_down(span.begin, tile_keys); at < span.end; at += tile_keys) {
-      for (int i = 0; i < tiles; ++i) {
-        range const keys = intersect(reach[i], key_ranges(range{at, at + tile_keys})).hull();
-        if (keys.empty()) continue;
-        // Where the next tile begins, for those who wait for memory.
-        index const ahead = at + tile_keys;
-        kernels[i].expect(ahead < span.end ? call.kv.run_at(head, ahead) : kv_run{});
-        absorb_tile(kernels[i], call, head, rows[i], keys, at, scratch.word);
-      }
-    }
-    for (int i = 0; i < tiles; ++i) {
-      kernels[i].end_leaf(scratch.leaf, rows[i].count);
-      total.from(i * p.tile_rows).merge(scratch.leaf, rows[i].count);
-    }
-  }
-}
+
+ private:
+  std::byte* base_;
+  index leaves_;
+  index v_dim_;
+  index rows_ = 1;
+};
 
 }  // namespace detail
 
-/// Tasks of a checked call in a phase; they are independent of one another and of any size.
+/// Tasks of a checked call in a phase; they are independent of one another.
+/// Cost O(sequences + row tiles).
 template <class Arch = default_arch>
-index tasks(attend_plan const& plan, attention const& call, phase of) noexcept {
-  detail::partition const p = detail::cut<Arch>(plan, call);
-  index const blocks = p.blocks * call.heads().kv_heads;
-  if (of == phase::merge) return p.split ? blocks : 0;
-  return p.split ? blocks * p.leaves : blocks;
+index tasks(attend_plan const& plan, attention_batch const& batch, phase of) noexcept {
+  detail::partition const p = detail::cut<Arch>(plan, batch);
+  if (of == phase::attend) return p.tasks;
+  index splits = 0;
+  if (plan.workers == 1) return splits;
+  for (detail::block_walk<Arch> walk(batch, p.share); walk.next();) {
+    if (walk.at().split >= 0) ++splits;
+  }
+  return splits;
 }
 
-/// Runs task `task` of tasks(plan, call, of) as worker `worker` < plan.workers.
+/// Runs task `task` of tasks(plan, batch, of) as worker `worker` < plan.workers.
 ///
-/// Requires  check(plan, call, memory) is ok; no two running tasks share a worker number; all tasks
-///           of phase::attend have ended before the first of phase::merge begins.
-/// Cost      O(1) to find its part; no allocation. The partition changes no bit of any output.
+/// Requires  check(plan, batch, memory) is ok; no two running tasks share a worker number; all
+///           tasks of phase::attend have ended before the first of phase::merge begins.
+/// Cost      tasks of phase::attend are about equal; O(sequences + row tiles) to find its part; no
+///           allocation. The partition changes no bit of any output.
 template <class Arch = default_arch>
-void run_task(attend_plan const& plan, attention const& call, phase of, index task, index worker,
-              workspace memory) noexcept {
-  detail::partition const p = detail::cut<Arch>(plan, call);
-  std::byte* const base = memory.bytes.data();
-  carver own(base + worker * plan.worker_bytes);
-  attend_bounds const shape = bounds_of(call);
-  auto scratch = worker_scratch<Arch>::carve(own, shape.head_dim, shape.value_dim());
-  auto const leaf_state = [&](index block, index leaf) {
-    index const size = detail::state_bytes<Arch>(p.block_rows, shape.value_dim());
-    carver at(base + plan.workers * plan.worker_bytes + (block * p.leaves + leaf) * size);
-    return softmax_state<Arch>::carve(at, p.block_rows, shape.value_dim());
-  };
+void run_task(attend_plan const& plan, attention_batch const& batch, phase of, index task,
+              index worker, workspace memory) noexcept {
+  detail::partition const p = detail::cut<Arch>(plan, batch);
+  if (p.tasks == 0) return;
+  carver own(memory.bytes.data() + worker * plan.worker_bytes);
+  kv_shape const shape = batch[0].kv.shape();
+  auto scratch = worker_scratch<Arch>::carve(own, shape.head_dim, shape.v_dim);
+  detail::leaf_states<Arch> const states(plan, batch, memory);
+  // A task attends to what begins within its part of the total.
+  auto const part = [&](index i) { return p.total / p.tasks * i + min_of(i, p.total % p.tasks); };
+  range const own_part = of == phase::attend ? range{part(task), part(task + 1)} : range{};
 
-  bool const by_leaf = p.split && of == phase::attend;
-  index const leaf = by_leaf ? task % p.leaves : 0;
-  index const block = by_leaf ? task / p.leaves : task;  // over all kv heads
-  index const head = block / p.blocks;
-  // Late rows see the most keys under a causal mask: they go first, so that no worker ends late.
-  index const first_row = (p.blocks - 1 - block % p.blocks) * p.block_rows;
-  row_tile const rows = detail::rows_of(call, first_row, p.block_rows);
-
-  if (of == phase::merge) {
-    scratch.total.reset(rows.count);
-    for (index i = 0; i < p.leaves; ++i) scratch.total.merge(leaf_state(block, i), rows.count);
-    detail::write_rows(call, head, rows, scratch.total);
-    return;
+  for (detail::block_walk<Arch> walk(batch, p.share); walk.next();) {
+    detail::block const& b = walk.at();
+    attention const& call = walk.call();
+    index const leaves = b.leaves.size();
+    if (of == phase::merge) {
+      if (b.split != task) continue;
+      row_tile const rows = b.rows(call, 0);
+      scratch.state.reset(rows.count);
+      for (index i = 0; i < leaves; ++i) scratch.state.merge(states.at(task, i), rows.count);
+      detail::write_rows(call, b.head(0), rows, scratch.state);
+      return;
+    }
+    if (b.begin >= own_part.end) return;
+    if (b.split < 0) {
+      if (own_part.contains(b.begin)) detail::attend_block<Arch>(scratch, call, b, b.leaves);
+      continue;
+    }
+    for (index i = 0; i < leaves; ++i) {
+      if (!own_part.contains(b.begin + b.cost / leaves * i)) continue;
+      softmax_state<Arch> const state = states.at(b.split, i);
+      range const leaf{b.leaves.begin + i, b.leaves.begin + i + 1};
+      detail::attend_block<Arch>(scratch, call, b, leaf, &state);
+    }
   }
-  range const leaves = by_leaf ? range{p.first_leaf + leaf, p.first_leaf + leaf + 1}
-                               : range{p.first_leaf, p.first_leaf + p.leaves};
-  auto const total = by_leaf ? leaf_state(block, leaf) : scratch.total;
-  if (p.decode) {
-    detail::attend_block(scratch.decode, scratch, call, p, head, first_row, leaves, total);
-  } else {
-    detail::attend_block(scratch.flash, scratch, call, p, head, first_row, leaves, total);
-  }
-  if (!by_leaf) detail::write_rows(call, head, rows, total);
 }
 
 }  // namespace oriel::inline v0

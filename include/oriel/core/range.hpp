@@ -60,6 +60,12 @@ ORIEL_INLINE constexpr range intersect(range a, range b) noexcept {
   return {max_of(a.begin, b.begin), min_of(a.end, b.end)};
 }
 
+/// Smallest range around both; an empty one adds nothing.
+ORIEL_INLINE constexpr range hull(range a, range b) noexcept {
+  if (a.empty()) return b;
+  return b.empty() ? a : range{min_of(a.begin, b.begin), max_of(a.end, b.end)};
+}
+
 /// Up to `Capacity` disjoint, non-empty, ascending ranges. One that does not fit is merged into the
 /// last, so the set never loses a position; it may then hold more than was put in.
 template <int Capacity>

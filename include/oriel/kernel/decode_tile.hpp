@@ -2,7 +2,10 @@
 // The decode kernel: a few rows against many keys. Bound by memory.
 #pragma once
 
+#include <utility>
+
 #include "oriel/cache/source.hpp"
+#include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 #include "oriel/simd/transpose.hpp"
@@ -19,18 +22,22 @@ class decode_tile {
  public:
   static constexpr int rows = decode_rows;
 
-  ORIEL_INLINE static decode_tile carve(carver& memory, index head_dim, index v_dim) noexcept {
+  /// Scores live only within a key tile: the tiles of a block share `scores` [rows, tile_keys].
+  static decode_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
     decode_tile tile;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
     tile.q_ = memory.take<float>(saturating_mul(tile.padded_dim_, rows));
-    tile.s_ = memory.take<float>(tile_keys * rows);
-    tile.state_ = softmax_state<Arch>::carve(memory, rows, v_dim);
+    tile.s_ = scores;
+    tile.leaf_ = softmax_state<Arch>::carve(memory, rows, v_dim);
+    tile.total_ = softmax_state<Arch>::carve(memory, rows, v_dim);
     return tile;
   }
 
-  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0.
-  void load_queries(float const* const* q, int count, float scale) noexcept {
+  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
+  void begin(float const* const* q, int count, float scale) noexcept {
+    merged_ = false;
+    for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
     for (int r = 0; r < count; ++r) {
       for (index d = 0; d < padded_dim_; d += lanes<Arch>) {
         int const width = static_cast<int>(max_of(0, min_of(lanes<Arch>, head_dim_ - d)));
@@ -40,11 +47,23 @@ class decode_tile {
     }
   }
 
-  void begin_leaf(int count) noexcept { state_.reset(count); }
+  void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
+  /// The keys that are scored next: they are asked for while values are accumulated.
+  void expect(kv_run const& next) noexcept {
+    next_k_ = row_fetch<Arch>(next.k, next.k_stride, head_dim_, next.rows);
+  }
+
+  /// Scores of the keys of `run`, whose values are asked for meanwhile.
   void score(kv_run const& run, index at, int count) noexcept {
-    in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                             ORIEL_INLINE_LAMBDA { score_rows<Rows>(run, at, r); });
+    v_ = row_fetch<Arch>(run.v, run.v_stride, leaf_.v_dim, run.rows);
+    for (index i = 0; i < run.rows; i += lanes<Arch>) {
+      index const end = min_of(i + lanes<Arch>, run.rows);
+      in_row_blocks(count,
+                    [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+                      score_rows<Rows>(run, at, r, {i, end});
+                    });
+    }
   }
 
   void hide(std::uint64_t const* word, range places, int count) noexcept {
@@ -65,7 +84,7 @@ class decode_tile {
       float* const s = s_ + r * tile_keys;
       for (index i = begin; i < places.begin; ++i) s[i] = -infinity;
       for (index i = places.end; i < end; ++i) s[i] = -infinity;
-      vec<Arch> most = broadcast<Arch>(state_.m[r]);
+      vec<Arch> most = broadcast<Arch>(leaf_.m[r]);
       for (index i = begin; i < end; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
       float part[lanes<Arch>];
       store<Arch>(part, most);
@@ -84,72 +103,80 @@ class decode_tile {
       }
       store<Arch>(part, sum);
       for (int i = 1; i < lanes<Arch>; ++i) part[0] += part[i];
-      if (top > state_.m[r]) {
-        vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(state_.m[r] - top));
-        store<Arch>(part + 0,
-                    fma<Arch>(broadcast<Arch>(state_.l[r]), shrink, broadcast<Arch>(part[0])));
-        state_.l[r] = part[0];
-        state_.m[r] = top;
-        float* const acc = state_.acc + r * state_.stride();
-        for (index d = 0; d < state_.stride(); d += lanes<Arch>) {
-          store<Arch>(acc + d, load<Arch>(acc + d) * shrink);
-        }
-      } else {
-        state_.l[r] += part[0];
+      vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(leaf_.m[r] - top));
+      vec<Arch> const grown = broadcast<Arch>(part[0]);
+      store_partial<Arch>(leaf_.l + r, fma<Arch>(broadcast<Arch>(leaf_.l[r]), shrink, grown), 1);
+      if (top == leaf_.m[r]) continue;  // the factor is 1
+      leaf_.m[r] = top;
+      float* const acc = leaf_.acc + r * leaf_.stride();
+      for (index d = 0; d < leaf_.stride(); d += lanes<Arch>) {
+        store<Arch>(acc + d, load<Arch>(acc + d) * shrink);
       }
     }
   }
 
-  /// The keys that will be scored next: they are fetched while the values are accumulated.
-  void expect(kv_run const& next) noexcept { next_ = next; }
-
+  /// acc += P V for the keys of `run`.
   void accumulate(kv_run const& run, index at, int count) noexcept {
     in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(run, at, r); });
   }
 
-  void end_leaf(softmax_state<Arch> const& leaf, int count) const noexcept {
-    for (int r = 0; r < count; ++r) leaf.m[r] = state_.m[r], leaf.l[r] = state_.l[r];
-    for (index i = 0; i < count * state_.stride(); i += lanes<Arch>) {
-      store<Arch>(leaf.acc + i, load<Arch>(state_.acc + i));
+  /// The leaf becomes part of the total.
+  void end_leaf(int count) noexcept {
+    if (merged_) {
+      total_.merge(leaf_, count);
+    } else {  // the identity merged with a leaf is that leaf
+      std::swap(leaf_, total_);
+      merged_ = true;
+    }
+  }
+
+  /// Writes the total over all leaves.
+  void end(softmax_state<Arch> const& to, int count) const noexcept {
+    if (!merged_) return to.reset(count);
+    for (int r = 0; r < count; ++r) to.m[r] = total_.m[r], to.l[r] = total_.l[r];
+    for (index i = 0; i < count * total_.stride(); i += lanes<Arch>) {
+      store<Arch>(to.acc + i, load<Arch>(total_.acc + i));
     }
   }
 
  private:
-  /// Rows in blocks of 4, 2 and 1.
+  /// Rows in blocks of 8, 4 or 1, of as many as a register has lanes at most. The last block may
+  /// compute up to 3 rows too many: the memory is what takes the time, and nobody reads them.
   template <class F>
   ORIEL_INLINE static void in_row_blocks(int count, F&& f) noexcept {
-    int r = 0;
-    for (; r + 4 <= count; r += 4) f(std::integral_constant<int, 4>{}, r);
-    if (r + 2 <= count) f(std::integral_constant<int, 2>{}, r), r += 2;
-    if (r < count) f(std::integral_constant<int, 1>{}, r);
+    constexpr int most = lanes<Arch> < 8 ? 4 : 8;
+    if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
+    for (int r = 0; r < count; r += most) {
+      if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
+      f(std::integral_constant<int, most>{}, r);
+    }
   }
 
   /// Scores of `lanes / Rows` keys x Rows rows at a time: as many sums as a register has lanes, so
   /// that one transpose-and-add reduces them all.
   template <int Rows>
-  void score_rows(kv_run const& run, index at, int row) noexcept {
+  void score_rows(kv_run const& run, index at, int row, range part) noexcept {
     constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
     index const whole = head_dim_ / lanes<Arch> * lanes<Arch>;
     int const rest = static_cast<int>(head_dim_ - whole);
-    for (index i = 0; i < run.rows; i += keys) {
+    for (index i = part.begin; i < part.end; i += keys) {
+      if (row == 0) v_.lines(v_.lines_in(keys));
       float const* k[keys];
       for (int j = 0; j < keys; ++j) {  // past the end: the last key again
         index const key = min_of(i + j, run.rows - 1);
         k[j] = run.k + key * run.k_stride;
-        float const* const v = run.v + key * run.v_stride;
-        for (index d = 0; d < state_.v_dim; d += 16) prefetch_l2(v + d);
       }
       vec<Arch> sum[lanes<Arch>];
-      for (auto& s : sum) s = broadcast<Arch>(0.0f);
+      unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
       auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
         vec<Arch> q[Rows];
-        unroll<Rows>([&](auto r) ORIEL_INLINE_LAMBDA {
+        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
           q[r] = load<Arch>(q_ + (row + r) * padded_dim_ + d);
         });
-        unroll<keys>([&](auto j) ORIEL_INLINE_LAMBDA {
+        unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
           vec<Arch> const x = key_part(k[j] + d);
-          unroll<Rows>([&](auto r) ORIEL_INLINE_LAMBDA {
+          unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
             sum[r * keys + j] = fma<Arch>(q[r], x, sum[r * keys + j]);
           });
         });
@@ -166,7 +193,7 @@ class decode_tile {
       float* const to = s_ + row * tile_keys + at + i;
       if (i + keys <= run.rows) {
         unroll<Rows * keys>(
-            [&](auto n) ORIEL_INLINE_LAMBDA { to[n / keys * tile_keys + n % keys] = total[n]; });
+            [&](int n) ORIEL_INLINE_LAMBDA { to[n / keys * tile_keys + n % keys] = total[n]; });
       } else {
         for (int r = 0; r < Rows; ++r) {
           for (index j = 0; i + j < run.rows; ++j) to[r * tile_keys + j] = total[r * keys + j];
@@ -175,16 +202,17 @@ class decode_tile {
     }
   }
 
-  /// acc += P V, a block of Rows x 4 registers at a time.
+  /// acc += P V for Rows rows, as many registers of each as fill half the register file.
   template <int Rows>
   void accumulate_rows(kv_run const& run, index at, int row) noexcept {
-    constexpr int wide = register_count<Arch> == 32 ? 4 : 2;
+    constexpr int half = register_count<Arch> / 2;
+    constexpr int wide = half / Rows > 8 ? 8 : half / Rows;
     index d = 0;
-    for (; d + wide * lanes<Arch> <= state_.v_dim; d += wide * lanes<Arch>) {
+    for (; d + wide * lanes<Arch> <= leaf_.v_dim; d += wide * lanes<Arch>) {
       accumulate_block<Rows, wide>(run, at, row, d, lanes<Arch>);
     }
-    for (; d < state_.v_dim; d += lanes<Arch>) {
-      int const width = static_cast<int>(min_of(lanes<Arch>, state_.v_dim - d));
+    for (; d < leaf_.v_dim; d += lanes<Arch>) {
+      int const width = static_cast<int>(min_of(lanes<Arch>, leaf_.v_dim - d));
       accumulate_block<Rows, 1>(run, at, row, d, width);
     }
   }
@@ -193,31 +221,27 @@ class decode_tile {
   ORIEL_INLINE void accumulate_block(kv_run const& run, index at, int row, index d,
                                      int width) noexcept {
     vec<Arch> sum[Rows][Wide];
-    float* const acc = state_.acc + row * state_.stride() + d;
-    unroll<Rows>([&](auto r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
-        sum[r][j] = load<Arch>(acc + r * state_.stride() + j * lanes<Arch>);
+    float* const acc = leaf_.acc + row * leaf_.stride() + d;
+    unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+        sum[r][j] = load<Arch>(acc + r * leaf_.stride() + j * lanes<Arch>);
       });
     });
     float const* const weight = s_ + row * tile_keys + at;
     float const* v = run.v + d;
     for (index i = 0; i < run.rows; ++i, v += run.v_stride) {
-      if (i < next_.rows) {
-        unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
-          prefetch_l2(next_.k + i * next_.k_stride + d + j * lanes<Arch>);
-        });
-      }
-      unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
+      if (row == 0 && i % 4 == 0) next_k_.lines(4 * Wide * lanes<Arch> / 16);
+      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
         vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
                                                              : load<Arch>(v + j * lanes<Arch>);
-        unroll<Rows>([&](auto r) ORIEL_INLINE_LAMBDA {
+        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
           sum[r][j] = fma<Arch>(broadcast<Arch>(weight[r * tile_keys + i]), x, sum[r][j]);
         });
       });
     }
-    unroll<Rows>([&](auto r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](auto j) ORIEL_INLINE_LAMBDA {
-        store<Arch>(acc + r * state_.stride() + j * lanes<Arch>, sum[r][j]);
+    unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+        store<Arch>(acc + r * leaf_.stride() + j * lanes<Arch>, sum[r][j]);
       });
     });
   }
@@ -226,8 +250,11 @@ class decode_tile {
   index padded_dim_ = 0;
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
-  softmax_state<Arch> state_;
-  kv_run next_;  ///< what is scored next, to be fetched
+  softmax_state<Arch> leaf_;
+  softmax_state<Arch> total_;
+  bool merged_ = false;     ///< has any leaf ended?
+  row_fetch<Arch> v_;       ///< values of the keys that are being scored
+  row_fetch<Arch> next_k_;  ///< keys that are scored next
 };
 
 }  // namespace oriel::inline v0

@@ -2,6 +2,8 @@
 // The row-lane kernel: many rows against tiles of keys. Bound by arithmetic.
 #pragma once
 
+#include <utility>
+
 #include "oriel/cache/source.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_gemm.hpp"
@@ -11,146 +13,196 @@ namespace oriel::inline v0 {
 
 /// Flash attention of one tile of query rows with lanes = rows: scores and outputs are computed
 /// transposed, so that K and V are read element by element where they lie, no operation crosses
-/// lanes, and the softmax keeps a maximum and a sum per lane.
+/// lanes, and the softmax keeps a maximum and a sum per lane. A tile of few rows is computed with
+/// as many registers as they need; a row's bits do not depend on it.
 /// Source: Dao et al. 2022 (FlashAttention), arXiv:2205.14135; Dao 2023, arXiv:2307.08691.
 template <class Arch>
 class flash_tile {
  public:
   static constexpr int rows = tile_shape<Arch>::rows;
-  static constexpr int vectors = tile_shape<Arch>::vectors;
 
   /// Scores live only within a key tile: the tiles of a block share `scores` [tile_keys, rows].
-  ORIEL_INLINE static flash_tile carve(carver& memory, index head_dim, index v_dim,
-                                       float* scores) noexcept {
+  static flash_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
     flash_tile tile;
     tile.head_dim_ = head_dim;
     tile.v_dim_ = v_dim;
     tile.q_ = memory.take<float>(saturating_mul(head_dim, rows));
     tile.s_ = scores;
-    tile.o_ = memory.take<float>(saturating_mul(v_dim, rows));
-    tile.m_ = memory.take<float>(rows);
-    tile.l_ = memory.take<float>(rows);
+    for (lane_state* state : {&tile.leaf_, &tile.total_}) {
+      state->m = memory.take<float>(rows);
+      state->l = memory.take<float>(rows);
+      state->o = memory.take<float>(saturating_mul(v_dim, rows));
+    }
     return tile;
   }
 
-  /// Q^T = scale * the rows q[0..count), each [head_dim]; lanes from `count` on are 0.
-  void load_queries(float const* const* q, int count, float scale) noexcept {
+  /// Q^T = scale * the rows q[0..count), each [head_dim]; lanes from `count` on are 0. No key has
+  /// been seen.
+  void begin(float const* const* q, int count, float scale) noexcept {
     constexpr int n = lanes<Arch>;
-    for (int r = 0; r < rows; r += n) {
+    vectors_ = static_cast<int>(ceil_div(count, n));
+    merged_ = false;
+    for (int r = 0; r < vectors_ * n; r += n) {
       for (index d = 0; d < head_dim_; d += n) {
         int const width = static_cast<int>(min_of(n, head_dim_ - d));
         vec<Arch> block[n];
-        for (int i = 0; i < n; ++i) {
+        unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
           block[i] = r + i < count
                          ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
                          : broadcast<Arch>(0.0f);
-        }
+        });
         transpose<Arch>(block);
-        for (int i = 0; i < width; ++i) store<Arch>(q_ + (d + i) * rows + r, block[i]);
+        unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
+          if (i < width) store<Arch>(q_ + (d + i) * rows + r, block[i]);
+        });
       }
     }
   }
 
-  /// Forget all keys: the identity.
-  void begin_leaf(int /*count*/) noexcept {
-    for (int r = 0; r < rows; ++r) m_[r] = -infinity, l_[r] = 0.0f;
-    for (index i = 0; i < v_dim_ * rows; ++i) o_[i] = 0.0f;
+  void begin_leaf(int /*count*/) noexcept { reset(leaf_); }
+
+  /// Rows of which this tile may ask for K and V while it computes.
+  void expect(kv_run const& next) noexcept {
+    next_k_ = row_fetch<Arch>(next.k, next.k_stride, head_dim_, next.rows);
+    next_v_ = row_fetch<Arch>(next.v, next.v_stride, v_dim_, next.rows);
   }
 
   /// Scores of the keys of `run` into places at, at + 1, ... of the tile; a place counts from the
   /// tile's absolute begin.
   void score(kv_run const& run, index at, int /*count*/) noexcept {
-    tile_gemm<Arch, false>(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows);
+    gemm(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows, false, next_k_);
   }
 
   /// Hides the score at (places.begin + i, row r) where bit r of word[i] is 0, whatever it holds.
   void hide(std::uint64_t const* word, range places, int /*count*/) noexcept {
     for (index i = 0; i < places.size(); ++i) {
-      unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
+      for (int j = 0; j < vectors_; ++j) {
         float* const at = s_ + (places.begin + i) * rows + j * lanes<Arch>;
         auto const bits = static_cast<unsigned>(word[i] >> (j * lanes<Arch>));
         store<Arch>(at, keep_or_hide<Arch>(load<Arch>(at), bits));
-      });
+      }
     }
   }
 
   /// The online softmax: m' = max(m, scores), P = 2^(S - m'), l and O rescaled by 2^(m - m').
   void absorb(range places, int /*count*/) noexcept {
-    vec<Arch> old[vectors];
-    vec<Arch> top[vectors];
-    unroll<vectors>(
-        [&](auto j) ORIEL_INLINE_LAMBDA { old[j] = top[j] = load<Arch>(m_ + j * lanes<Arch>); });
-    for (index i = places.begin; i < places.end; ++i) {
-      unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-        top[j] = max<Arch>(top[j], load<Arch>(s_ + i * rows + j * lanes<Arch>));
-      });
-    }
-    bool risen = false;
-    vec<Arch> base[vectors];
-    vec<Arch> shrink[vectors];
-    vec<Arch> sum[vectors];
-    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-      risen |= any_greater<Arch>(top[j], old[j]);
-      base[j] = max<Arch>(top[j], broadcast<Arch>(lowest));  // a row without keys: -inf - lowest
-      shrink[j] = exp2<Arch>(old[j] - base[j]);
-      sum[j] = load<Arch>(l_ + j * lanes<Arch>) * shrink[j];
-      store<Arch>(m_ + j * lanes<Arch>, top[j]);
-    });
-    for (index i = places.begin; i < places.end; ++i) {
-      unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-        float* const at = s_ + i * rows + j * lanes<Arch>;
-        vec<Arch> const p = exp2<Arch>(load<Arch>(at) - base[j]);
-        sum[j] = sum[j] + p;
-        store<Arch>(at, p);
-      });
-    }
-    unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA { store<Arch>(l_ + j * lanes<Arch>, sum[j]); });
-    if (!risen) return;  // every factor is 1
-    for (index d = 0; d < v_dim_; ++d) {
-      unroll<vectors>([&](auto j) ORIEL_INLINE_LAMBDA {
-        float* const at = o_ + d * rows + j * lanes<Arch>;
-        store<Arch>(at, load<Arch>(at) * shrink[j]);
-      });
+    for (int j = 0; j < vectors_ * lanes<Arch>; j += lanes<Arch>) {
+      float* const s = s_ + j;
+      vec<Arch> const old = load<Arch>(leaf_.m + j);
+      vec<Arch> most[4] = {old, old, old, old};  // four chains: a maximum has no order
+      index i = places.begin;
+      for (; i + 4 <= places.end; i += 4) {
+        unroll<4>([&](int c) ORIEL_INLINE_LAMBDA {
+          most[c] = max<Arch>(most[c], load<Arch>(s + (i + c) * rows));
+        });
+      }
+      for (; i < places.end; ++i) most[0] = max<Arch>(most[0], load<Arch>(s + i * rows));
+      vec<Arch> const top = max<Arch>(max<Arch>(most[0], most[1]), max<Arch>(most[2], most[3]));
+      vec<Arch> const base = at_least_lowest(top);
+      vec<Arch> const shrink = exp2<Arch>(old - base);
+      vec<Arch> sum = load<Arch>(leaf_.l + j) * shrink;
+      for (i = places.begin; i < places.end; ++i) {
+        vec<Arch> const p = exp2<Arch>(load<Arch>(s + i * rows) - base);
+        sum = sum + p;
+        store<Arch>(s + i * rows, p);
+      }
+      store<Arch>(leaf_.m + j, top);
+      store<Arch>(leaf_.l + j, sum);
+      if (!any_greater<Arch>(top, old)) continue;  // every factor is 1
+      for (index d = 0; d < v_dim_; ++d) {
+        float* const at = leaf_.o + d * rows + j;
+        store<Arch>(at, load<Arch>(at) * shrink);
+      }
     }
   }
-
-  /// Where the next keys lie: of no use here, a block of row tiles hides the loads.
-  void expect(kv_run const& /*next*/) noexcept {}
 
   /// O^T += V^T P^T for the keys of `run`, whose weights are at places at, at + 1, ...
   void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
-    tile_gemm<Arch, true>(run.v, 1, run.v_stride, v_dim_, run.rows, s_ + at * rows, o_);
+    gemm(run.v, 1, run.v_stride, v_dim_, run.rows, s_ + at * rows, leaf_.o, true, next_v_);
   }
 
-  /// Writes the leaf's state, row by row.
-  void end_leaf(softmax_state<Arch> const& leaf, int count) const noexcept {
+  /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.
+  void end_leaf(int /*count*/) noexcept {
+    if (!merged_) {  // the identity merged with a leaf is that leaf
+      std::swap(leaf_, total_);
+      merged_ = true;
+      return;
+    }
+    for (int j = 0; j < vectors_ * lanes<Arch>; j += lanes<Arch>) {
+      vec<Arch> const own = load<Arch>(total_.m + j);
+      vec<Arch> const next = load<Arch>(leaf_.m + j);
+      vec<Arch> const top = max<Arch>(own, next);
+      vec<Arch> const base = at_least_lowest(top);
+      vec<Arch> const a = exp2<Arch>(own - base);
+      vec<Arch> const b = exp2<Arch>(next - base);
+      auto const merge = [&](float* to, float const* from) ORIEL_INLINE_LAMBDA {
+        store<Arch>(to, fma<Arch>(load<Arch>(from), b, load<Arch>(to) * a));
+      };
+      store<Arch>(total_.m + j, top);
+      merge(total_.l + j, leaf_.l + j);
+      for (index d = 0; d < v_dim_; ++d) merge(total_.o + d * rows + j, leaf_.o + d * rows + j);
+    }
+  }
+
+  /// Writes the total over all leaves, row by row.
+  void end(softmax_state<Arch> const& to, int count) noexcept {
     constexpr int n = lanes<Arch>;
-    for (int r = 0; r < count; ++r) leaf.m[r] = m_[r], leaf.l[r] = l_[r];
+    if (!merged_) reset(total_);
+    for (int r = 0; r < count; ++r) to.m[r] = total_.m[r], to.l[r] = total_.l[r];
     for (int r = 0; r < count; r += n) {
       for (index d = 0; d < v_dim_; d += n) {
         int const width = static_cast<int>(min_of(n, v_dim_ - d));
         vec<Arch> block[n];
-        for (int i = 0; i < n; ++i) {
-          block[i] = i < width ? load<Arch>(o_ + (d + i) * rows + r) : broadcast<Arch>(0.0f);
-        }
+        unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
+          block[i] = i < width ? load<Arch>(total_.o + (d + i) * rows + r) : broadcast<Arch>(0.0f);
+        });
         transpose<Arch>(block);
-        for (int i = 0; i < n && r + i < count; ++i) {
-          store<Arch>(leaf.acc + (r + i) * leaf.stride() + d, block[i]);
-        }
+        unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
+          if (r + i < count) store<Arch>(to.acc + (r + i) * to.stride() + d, block[i]);
+        });
       }
     }
   }
 
  private:
-  static constexpr float lowest = std::numeric_limits<float>::lowest();
+  /// A softmax_state with lanes = rows.
+  struct lane_state {
+    float* m = nullptr;  ///< [rows]
+    float* l = nullptr;  ///< [rows]
+    float* o = nullptr;  ///< O^T [v_dim, rows]
+  };
+
+  void reset(lane_state const& state) const noexcept {
+    for (int r = 0; r < rows; ++r) state.m[r] = -infinity, state.l[r] = 0.0f;
+    for (index i = 0; i < v_dim_ * rows; ++i) state.o[i] = 0.0f;
+  }
+
+  /// A maximum to subtract: where a row has seen no key, -inf - lowest stays -inf.
+  ORIEL_INLINE static vec<Arch> at_least_lowest(vec<Arch> top) noexcept {
+    return max<Arch>(top, broadcast<Arch>(std::numeric_limits<float>::lowest()));
+  }
+
+  void gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,
+            float* c, bool add, row_fetch<Arch>& fetch) const noexcept {
+    if (vectors_ == 3) {
+      tile_gemm<Arch, 3>(a, a_row, a_step, count, steps, b, c, add, fetch);
+    } else if (vectors_ == 2) {
+      tile_gemm<Arch, 2>(a, a_row, a_step, count, steps, b, c, add, fetch);
+    } else {
+      tile_gemm<Arch, 1>(a, a_row, a_step, count, steps, b, c, add, fetch);
+    }
+  }
 
   index head_dim_ = 0;
   index v_dim_ = 0;
-  float* q_ = nullptr;  ///< Q^T [head_dim, rows]
-  float* s_ = nullptr;  ///< S^T, then P^T [tile_keys, rows]
-  float* o_ = nullptr;  ///< O^T [v_dim, rows]
-  float* m_ = nullptr;  ///< [rows]
-  float* l_ = nullptr;  ///< [rows]
+  int vectors_ = 0;      ///< registers that hold the rows
+  bool merged_ = false;  ///< has any leaf ended?
+  float* q_ = nullptr;   ///< Q^T [head_dim, rows]
+  float* s_ = nullptr;   ///< S^T, then P^T [tile_keys, rows]
+  lane_state leaf_;
+  lane_state total_;
+  row_fetch<Arch> next_k_;
+  row_fetch<Arch> next_v_;
 };
 
 }  // namespace oriel::inline v0

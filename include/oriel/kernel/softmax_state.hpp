@@ -32,7 +32,7 @@ struct softmax_state {
   /// Floats between rows of acc.
   ORIEL_INLINE constexpr index stride() const noexcept { return round_up(v_dim, lanes<Arch>); }
 
-  ORIEL_INLINE static softmax_state carve(carver& memory, index rows, index v_dim) noexcept {
+  static softmax_state carve(carver& memory, index rows, index v_dim) noexcept {
     softmax_state state{nullptr, nullptr, nullptr, v_dim};
     state.m = memory.take<float>(rows);
     state.l = memory.take<float>(rows);
@@ -46,7 +46,7 @@ struct softmax_state {
     return {m + row, l + row, acc + row * stride(), v_dim};
   }
 
-  ORIEL_INLINE void reset(index rows) const noexcept {
+  void reset(index rows) const noexcept {
     for (index r = 0; r < rows; ++r) m[r] = -infinity, l[r] = 0.0f;
     for (index i = 0; i < rows * stride(); ++i) acc[i] = 0.0f;
   }

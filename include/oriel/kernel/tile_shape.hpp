@@ -12,14 +12,19 @@ inline constexpr index tile_keys = 128;
 inline constexpr index leaf_keys = 1024;
 static_assert(leaf_keys % tile_keys == 0);
 
-/// Register block of the row-lane kernel: `depth` x 3 accumulators, 3 loads and a broadcast fill
-/// the register file: 28 of 32 registers, or all 16.
+/// A row tile of the row-lane kernel is up to 3 registers wide. `depth` x `vectors` accumulators,
+/// that many loads and a broadcast fill the register file: 28 of 32 registers, or all 16.
 template <class Arch>
 struct tile_shape {
   static constexpr int vectors = 3;
-  static constexpr int depth = register_count<Arch> == 32 ? 8 : 4;
   static constexpr int rows = vectors * lanes<Arch>;
   static_assert(rows <= 64, "a word of visible rows has 64 bits");
+
+  /// Rows of the left matrix per register block, for a tile of `width` registers.
+  static constexpr int depth(int width) noexcept {
+    constexpr int sums = register_count<Arch> == 32 ? 24 : 12;
+    return width == 1 ? sums * 2 / 3 : sums / width;  // 8 chains fill two FMA pipes
+  }
 };
 
 /// Row tiles of a block: each key tile is used by all of them while it lies in L2. One alone asks
@@ -28,5 +33,11 @@ inline constexpr int block_tiles = 4;
 
 /// Rows (query tokens x group) up to which a call takes the decode kernel (lanes = head_dim).
 inline constexpr index decode_rows = 8;
+/// Heads of a decode block whose rows lie side by side: each is read while the memory is at hand.
+inline constexpr int block_heads = 8;
+
+/// Queries from which on a call always takes the row-lane kernel: any cut of a prompt into pieces
+/// of at least so many tokens gives the same bits.
+inline constexpr index cut_tokens = decode_rows + 1;
 
 }  // namespace oriel::inline v0

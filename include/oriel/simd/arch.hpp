@@ -58,13 +58,11 @@ inline constexpr bool has_fma =
 template <class Arch>
 inline constexpr int register_count = (ORIEL_X86) && x86_bytes<Arch> != 64 ? 16 : 32;
 
-/// Calls f(integral_constant 0), ..., f(integral_constant N - 1) in order: a loop that is unrolled
+/// Calls f(0), ..., f(N - 1) in order, each call inlined with its constant: a loop that is unrolled
 /// at every optimisation level, so that arrays of registers stay in registers.
 template <int N, class F>
 ORIEL_INLINE constexpr void unroll(F&& f) noexcept {
-  [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-    (f(std::integral_constant<int, I>{}), ...);
-  }
+  [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA { (f(I), ...); }
   (std::make_integer_sequence<int, N>{});
 }
 

@@ -45,13 +45,13 @@ ORIEL_INLINE vec<Arch> interleave(vec<Arch> a, vec<Arch> b) noexcept {
 template <class Arch>
 ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   constexpr int half = lanes<Arch> / 2;
-  unroll<detail::rounds<Arch>>([&](auto) ORIEL_INLINE_LAMBDA {
+  unroll<detail::rounds<Arch>>([&](int) ORIEL_INLINE_LAMBDA {
     vec<Arch> next[lanes<Arch>];
-    unroll<half>([&](auto i) ORIEL_INLINE_LAMBDA {
+    unroll<half>([&](int i) ORIEL_INLINE_LAMBDA {
       next[2 * i] = detail::interleave<Arch, false>(row[i], row[i + half]);
       next[2 * i + 1] = detail::interleave<Arch, true>(row[i], row[i + half]);
     });
-    unroll<lanes<Arch>>([&](auto i) ORIEL_INLINE_LAMBDA { row[i] = next[i]; });
+    unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { row[i] = next[i]; });
   });
 }
 
@@ -60,13 +60,18 @@ ORIEL_INLINE void transpose(vec<Arch> (&row)[lanes<Arch>]) noexcept {
 /// tree.
 template <class Arch>
 ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[lanes<Arch>]) noexcept {
-  unroll<detail::rounds<Arch>>([&](auto round) ORIEL_INLINE_LAMBDA {
-    constexpr int half = lanes<Arch> / (2 << round);
-    unroll<half>([&](auto i) ORIEL_INLINE_LAMBDA {
-      row[i] = detail::interleave<Arch, false>(row[i], row[i + half]) +
-               detail::interleave<Arch, true>(row[i], row[i + half]);
-    });
-  });
+  auto const add = [&]<int Half>(std::integral_constant<int, Half>) ORIEL_INLINE_LAMBDA {
+    if constexpr (Half > 0) {
+      unroll<Half>([&](int i) ORIEL_INLINE_LAMBDA {
+        row[i] = detail::interleave<Arch, false>(row[i], row[i + Half]) +
+                 detail::interleave<Arch, true>(row[i], row[i + Half]);
+      });
+    }
+  };
+  add(std::integral_constant<int, lanes<Arch> / 2>{});
+  add(std::integral_constant<int, lanes<Arch> / 4>{});
+  add(std::integral_constant<int, lanes<Arch> / 8>{});
+  add(std::integral_constant<int, lanes<Arch> / 16>{});
   return row[0];
 }
 

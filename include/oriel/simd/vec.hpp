@@ -81,7 +81,7 @@ ORIEL_INLINE vec<Arch> keep_or_hide(vec<Arch> x, unsigned bits) noexcept {
 #endif
   float lane[lanes<Arch>];
   x.store_unaligned(lane);
-  unroll<lanes<Arch>>([&](auto i) ORIEL_INLINE_LAMBDA {
+  unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA {
     if ((bits >> i & 1u) == 0) lane[i] = -infinity;
   });
   return load<Arch>(lane);

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSL-1.0
+// Many sequences in one call.
+#pragma once
+
+#include <concepts>
+#include <span>
+
+#include "oriel/attention/attention.hpp"
+
+namespace oriel::inline v0 {
+
+/// The sequences of one call: one `attention`, or any contiguous range of them (referred to). Each
+/// has its own lengths, positions, mask and source; prefill, append and decode may be mixed. All
+/// have the same q_heads, kv_heads, head_dim and v_dim.
+class attention_batch {
+ public:
+  ORIEL_INLINE constexpr attention_batch(attention const& only) noexcept : calls_(&only, 1) {}
+  template <std::convertible_to<std::span<attention const>> Calls>
+  ORIEL_INLINE constexpr attention_batch(Calls const& calls) noexcept : calls_(calls) {}
+
+  ORIEL_INLINE constexpr index size() const noexcept { return static_cast<index>(calls_.size()); }
+  ORIEL_INLINE constexpr attention const& operator[](index i) const noexcept {
+    return calls_[static_cast<std::size_t>(i)];
+  }
+  ORIEL_INLINE constexpr attention const* begin() const noexcept { return calls_.data(); }
+  ORIEL_INLINE constexpr attention const* end() const noexcept { return begin() + size(); }
+
+ private:
+  std::span<attention const> calls_;
+};
+
+namespace detail {
+
+/// Smallest range around both.
+ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noexcept {
+  if (a.begin == a.end) return b;
+  if (b.begin == b.end) return a;
+  return {a.begin < b.begin ? a.begin : b.begin, a.end < b.end ? b.end : a.end};
+}
+
+/// Could writing the bytes of `written` change what `call` reads?
+ORIEL_INLINE bool reads(attention const& call, address_range written) noexcept {
+  tensor_view<float> const bytes(reinterpret_cast<float*>(written.begin), 1, 1,
+                                 static_cast<index>((written.end - written.begin) / sizeof(float)));
+  return written.meets(footprint(call.q)) || call.kv.overlaps(bytes);
+}
+
+/// Does one sequence's out or lse share a byte with something of another?
+template <class Arch>
+bool collide(attention const& writer, attention const& other) noexcept {
+  for (tensor_view<float> const& written : {writer.out, writer.lse}) {
+    if (written.empty()) continue;
+    if (overlaps(written, other.q) || other.kv.overlaps(written) || overlaps(written, other.out) ||
+        overlaps(written, other.lse)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace detail
+
+/// ok, or the first rule that a sequence breaks, with its number in `where`: those of one call,
+/// sizes that differ from the first sequence's (errc::heads, errc::shape), an out or lse that
+/// overlaps anything of another sequence (errc::alias). Cost O(sequences) where outputs ascend in
+/// memory apart from the inputs, else O(sequences^2).
+template <class Arch = default_arch>
+status check(attention_batch const& batch) noexcept {
+  for (index i = 0; i < batch.size(); ++i) {
+    if (status s = check<Arch>(batch[i]); !s.ok()) return {s.code, s.what, i};
+    if (batch[i].q.heads != batch[0].q.heads) {
+      return {errc::heads, "batch: q.heads must be the same in every sequence", i};
+    }
+    if (batch[i].kv.shape().kv_heads != batch[0].kv.shape().kv_heads) {
+      return {errc::heads, "batch: kv.heads must be the same in every sequence", i};
+    }
+    if (batch[i].kv.shape() != batch[0].kv.shape()) {
+      return {errc::shape, "batch: head_dim and v_dim must be the same in every sequence", i};
+    }
+  }
+  if (batch.size() < 2) return {};
+  address_range outs;
+  address_range lses;
+  bool ascending = true;
+  for (attention const& call : batch) {
+    address_range const out = footprint(call.out);
+    address_range const lse = footprint(call.lse);
+    ascending = ascending && (call.out.empty() || outs.end <= out.begin) &&
+                (call.lse.empty() || lses.end <= lse.begin);
+    outs = detail::hull(outs, out);
+    lses = detail::hull(lses, lse);
+  }
+  bool apart = ascending && !outs.meets(lses);
+  for (attention const& call : batch) {
+    apart = apart && !detail::reads(call, outs) && !detail::reads(call, lses);
+  }
+  for (index i = 0; i < batch.size() && !apart; ++i) {
+    for (index j = 0; j < batch.size(); ++j) {
+      if (i != j && detail::collide<Arch>(batch[i], batch[j])) {
+        return {errc::alias, "batch: out and lse must not overlap anything of another sequence", i};
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSL-1.0
+// How a call is cut: row tiles, blocks of them, and shares of the work.
+#pragma once
+
+#include "oriel/attention/plan.hpp"
+
+namespace oriel::inline v0::detail {
+
+/// How the rows of one sequence are cut. Its row tiles are numbered head by head.
+struct row_cut {
+  bool decode = false;    ///< the decode kernel, else the row-lane kernel
+  index rows = 0;         ///< per kv head: query tokens x group
+  index tile_rows = 1;    ///< rows of a tile
+  index head_tiles = 0;   ///< tiles of a kv head
+  index block_tiles = 1;  ///< most tiles of a block
+};
+
+/// Do the rows of neighbouring kv heads lie side by side, as in [tokens, heads, dim]?
+ORIEL_INLINE bool heads_lie_together(any_source const& kv) noexcept {
+  if (kv.shape().kv_heads < 2 || kv.positions().empty()) return false;
+  kv_run const first = kv.run_at(0, kv.positions().begin);
+  kv_run const second = kv.run_at(1, kv.positions().begin);
+  auto const apart = static_cast<index>(reinterpret_cast<std::uintptr_t>(second.k) -
+                                        reinterpret_cast<std::uintptr_t>(first.k));
+  return magnitude(apart) / static_cast<index>(sizeof(float)) < magnitude(first.k_stride);
+}
+
+template <class Arch>
+row_cut cut_rows(attention const& call) noexcept {
+  row_cut cut;
+  cut.rows = call.q.tokens * call.heads().group();
+  cut.decode = cut.rows <= decode_rows && call.kernel == kernel_choice::by_length;
+  cut.tile_rows = cut.decode ? decode_rows : tile_shape<Arch>::rows;
+  cut.head_tiles = ceil_div(cut.rows, cut.tile_rows);
+  cut.block_tiles = !cut.decode ? block_tiles : heads_lie_together(call.kv) ? block_heads : 1;
+  return cut;
+}
+
+/// Rows [first, first + count) of a kv head, all tokens and heads of its group packed.
+ORIEL_INLINE row_tile rows_of(attention const& call, index first, index count) noexcept {
+  index const group = call.heads().group();
+  index const left = call.q.tokens * group - first;
+  return {first, static_cast<int>(min_of(count, left)), group, call.queries().begin};
+}
+
+/// The keys that the rows of a tile reach in the source.
+ORIEL_INLINE key_ranges reach_of(attention const& call, row_tile const& rows) noexcept {
+  return intersect(call.mask.reach(rows.queries()), key_ranges(call.kv.positions()));
+}
+
+/// Numbers of the leaves that a range of keys touches.
+ORIEL_INLINE range leaves_of(range keys) noexcept {
+  if (keys.empty()) return {};
+  return {round_down(keys.begin, leaf_keys) / leaf_keys,
+          round_down(keys.end - 1, leaf_keys) / leaf_keys + 1};
+}
+
+/// What a tile costs, in passes of a decode tile over a tile of keys.
+template <class Arch>
+ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows, range reach) noexcept {
+  index const passes = reach.size() / tile_keys + 1;
+  return passes * (cut.decode ? 1 : 2 * ceil_div(rows.count, lanes<Arch>));
+}
+
+/// Tiles [first, first + count) of a sequence, done together by one worker: those of the row-lane
+/// kernel take turns at each key tile of their head, those of the decode kernel are heads.
+struct block {
+  index sequence = -1;
+  row_cut cut;
+  index first = 0;
+  int count = 0;
+  range leaves;     ///< that any of its rows reach
+  index begin = 0;  ///< cost of all blocks before it
+  index cost = 0;
+  index split = -1;  ///< its number among those that are cut into leaves, or -1
+
+  ORIEL_INLINE index head(int i) const noexcept { return (first + i) / cut.head_tiles; }
+  ORIEL_INLINE row_tile rows(attention const& call, int i) const noexcept {
+    return rows_of(call, (first + i) % cut.head_tiles * cut.tile_rows, cut.tile_rows);
+  }
+};
+
+/// How a call is cut into shares.
+struct partition {
+  index total = 0;          ///< cost of everything
+  index share = INT64_MAX;  ///< the most that a block may cost, unless it is a single leaf
+  index tasks = 0;          ///< of phase::attend: equal parts of the total
+};
+
+/// Parts of the total that are tasks, per worker: fine enough that none waits long for the last.
+inline constexpr index tasks_per_worker = 16;
+
+/// Walks over the blocks of a call in order, each of at most `share` cost or a single tile.
+/// Cost O(sequences + row tiles).
+template <class Arch>
+class block_walk {
+ public:
+  ORIEL_INLINE block_walk(attention_batch const& batch, index share) noexcept
+      : batch_(&batch), share_(share) {}
+
+  ORIEL_INLINE block const& at() const noexcept { return at_; }
+  ORIEL_INLINE attention const& call() const noexcept { return (*batch_)[at_.sequence]; }
+
+  /// Steps to the next block, if there is one.
+  bool next() noexcept {
+    at_.begin = saturating_add(at_.begin, at_.cost);
+    at_.first += at_.count;
+    at_.cost = at_.count = 0;
+    while (at_.first == tiles_) {
+      if (++at_.sequence >= batch_->size()) return false;
+      at_.first = 0;
+      at_.cut = cut_rows<Arch>(call());
+      tiles_ = saturating_mul(at_.cut.head_tiles, call().heads().kv_heads);
+    }
+    at_.leaves = {};
+    index const most = min_of(at_.cut.block_tiles, tiles_ - at_.first);
+    while (at_.count < most && (at_.cut.decode || at_.head(at_.count) == at_.head(0))) {
+      row_tile const rows = at_.rows(call(), at_.count);
+      range const reach = reach_of(call(), rows).hull();
+      index const cost = saturating_add(at_.cost, cost_of<Arch>(at_.cut, rows, reach));
+      if (at_.count > 0 && cost > share_) break;
+      at_.leaves = hull(at_.leaves, leaves_of(reach));
+      at_.cost = cost;
+      ++at_.count;
+    }
+    at_.split = at_.cost > share_ && at_.leaves.size() > 1 ? splits_++ : -1;
+    return true;
+  }
+
+ private:
+  attention_batch const* batch_;
+  index share_;
+  index tiles_ = 0;   ///< of the current sequence
+  index splits_ = 0;  ///< blocks so far that are cut into leaves
+  block at_;
+};
+
+/// How a call is cut into shares. One worker does everything in one task.
+template <class Arch>
+partition cut(attend_plan const& plan, attention_batch const& batch) noexcept {
+  partition p;
+  block_walk<Arch> walk(batch, p.share);
+  if (plan.workers == 1) {
+    if (walk.next()) p = {.total = INT64_MAX, .tasks = 1};
+    return p;
+  }
+  while (walk.next()) p.total = saturating_add(p.total, walk.at().cost);
+  p.share = max_of(p.total / (parts_per_worker * plan.workers), 1);
+  p.tasks = min_of(p.total, tasks_per_worker * plan.workers);
+  return p;
+}
+
+}  // namespace oriel::inline v0::detail
