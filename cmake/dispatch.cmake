@@ -37,7 +37,7 @@ function(oriel_add_dispatch target)
     set(everywhere -march=x86-64)
   endif()
   set(chooser "${_oriel_dispatch_directory}/dispatch.cpp")
-  target_link_libraries(${target} PRIVATE oriel::oriel)
+  set_property(TARGET ${target} APPEND PROPERTY LINK_LIBRARIES oriel::oriel)  # with any signature
   target_sources(${target} PRIVATE "${chooser}")
   set_source_files_properties("${chooser}" TARGET_DIRECTORY ${target} PROPERTIES
     COMPILE_OPTIONS "${everywhere}" SKIP_UNITY_BUILD_INCLUSION ON)

@@ -6,6 +6,7 @@ using namespace oriel;
 using view = tensor_view<float const>;
 
 status prefill(attention const& call, workspace memory) { return attend(call, memory); }
+status ragged(std::span<attention const> calls, workspace memory) { return attend(calls, memory); }
 status append(view q, view k, tensor_view<float> out, rolling_cache<>& cache, workspace memory) {
   if (status s = cache.append(k, k); !s.ok()) return s;
   return attend(
