@@ -42,6 +42,13 @@ if(EXISTS "${_xsimd_include}/xsimd/config/xsimd_config.hpp")
   list(JOIN _xsimd_numbers "." xsimd_VERSION)
 endif()
 
+if(CMAKE_CROSSCOMPILING AND _xsimd_include STREQUAL "/usr/include")
+  # This machine's own headers: xsimd's serve any target, those of the C library beside them do not.
+  file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/xsimd_of_host")
+  file(CREATE_LINK "/usr/include/xsimd" "${CMAKE_BINARY_DIR}/xsimd_of_host/xsimd" SYMBOLIC)
+  set(_xsimd_include "${CMAKE_BINARY_DIR}/xsimd_of_host")
+endif()
+
 include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(xsimd REQUIRED_VARS _xsimd_include VERSION_VAR xsimd_VERSION)
 

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: BSL-1.0
 #
 # The target oriel_development: what our own tests, benchmarks and examples are compiled with, and
-# nobody else: the instruction set of ORIEL_ARCH, the warnings, and oriel_build_info.hpp, which
-# records what that instruction set turned out to be.
+# nobody else: the instruction set of ORIEL_ARCH, a check at their start that the processor has it,
+# the warnings (the target oriel_warnings), and oriel_build_info.hpp, which records what that
+# instruction set turned out to be.
 
 set(ORIEL_ARCH "" CACHE STRING
     "Instruction set of our own programs: empty (the compiler's default), native, sse2, or a -march= value")
 set_property(CACHE ORIEL_ARCH PROPERTY STRINGS "" native sse2 x86-64-v3 x86-64-v4)
 option(ORIEL_WARNINGS_AS_ERRORS "Warnings are errors in our own programs" ON)
 
+add_library(oriel_warnings INTERFACE)
 add_library(oriel_development INTERFACE)
+target_link_libraries(oriel_development INTERFACE oriel_warnings)
+target_sources(oriel_development INTERFACE "${CMAKE_CURRENT_LIST_DIR}/check_cpu.cpp")
 
 # --- the instruction set -------------------------------------------------------------------------
 set(oriel_arch_flags)
@@ -78,7 +82,7 @@ message(STATUS "oriel: programs are built for ${ORIEL_BUILD_ISA} (${ORIEL_BUILD_
 # -Wconversion without -Wsign-conversion (clang's includes it): indices are signed throughout, sizes
 # of the standard library are not. Designated initialisers leave members to their defaults by design,
 # and a constructor's parameter may be named as the member that it initialises (as in clang's -Wshadow).
-target_compile_options(oriel_development INTERFACE
+target_compile_options(oriel_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
   $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow>
   # g++ 12 sees faults in its own std::string + char (GCC bug 105651) and AVX-512 intrinsics (105593),

@@ -16,7 +16,8 @@ install(TARGETS oriel EXPORT orielTargets)
 install(EXPORT orielTargets NAMESPACE oriel:: DESTINATION "${oriel_package_dir}")
 install(DIRECTORY include/oriel DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         FILES_MATCHING PATTERN "*.hpp")
-install(FILES cmake/Findxsimd.cmake
+install(FILES cmake/Findxsimd.cmake cmake/dispatch.cmake cmake/dispatch_levels.cmake
+              cmake/dispatch.cpp cmake/dispatch.hpp
               "${PROJECT_BINARY_DIR}/generated/orielConfig.cmake"
               "${PROJECT_BINARY_DIR}/generated/orielConfigVersion.cmake"
         DESTINATION "${oriel_package_dir}")

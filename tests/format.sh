@@ -20,7 +20,7 @@ if [[ ${1:-} == --fix ]]; then
 fi
 sources=("$@")
 if (($# == 0)); then
-  mapfile -d '' -t sources < <(find include tests bench examples -name '*.[ch]pp' -print0 2>/dev/null)
+  mapfile -d '' -t sources < <(find include cmake tests bench examples -name '*.[ch]pp' -print0 2>/dev/null)
 fi
 wrong=0
 for source in "${sources[@]}"; do

@@ -54,7 +54,7 @@ has() { grep -qw "$1" /proc/cpuinfo; }
 echo '== set-up: packages and the model'
 bash tests/install_packages.sh g++ cmake ninja-build clang libomp-dev clang-format clang-tidy \
   pkg-config python3 libxsimd-dev libeigen3-dev libcli11-dev nlohmann-json3-dev libpcre2-dev \
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev qemu-user
 bash examples/get_model.sh
 
 # --- other compilers, other xsimd, other instruction sets, sanitizers ----------------------------
@@ -84,6 +84,11 @@ if has avx2 && has fma; then
   configuration v3 oriel_tests 'the library for x86-64-v3 (AVX2)'
 else
   skipped v3 'this machine has no AVX2'
+fi
+if is_wanted aarch64; then
+  current='configuration aarch64'
+  bash tests/install_packages.sh g++-aarch64-linux-gnu googletest
+  configuration aarch64 oriel_tests 'the library for 64-bit Arm (NEON), under qemu-user'
 fi
 configuration asan-ubsan oriel_tests 'address and undefined-behaviour sanitizers'
 configuration no-exceptions oriel_tests '-fno-exceptions -fno-rtti'

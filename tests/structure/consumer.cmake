@@ -29,3 +29,4 @@ run("${CMAKE_COMMAND}" -S "${CMAKE_CURRENT_LIST_DIR}/consumer" -B "${WORK}/build
     "-DFETCHCONTENT_SOURCE_DIR_XSIMD=${XSIMD}")
 run("${CMAKE_COMMAND}" --build "${WORK}/build")
 run("${WORK}/build/consumer")
+run("${WORK}/build/dispatched")

@@ -19,6 +19,7 @@ enum class errc {
   position,   ///< positions out of order or out of range
   evicted,    ///< the mask reaches keys that a cache held once and has given up
   plan,       ///< a call that its plan was not made for
+  cpu,        ///< a processor without an instruction set that the program was built for
 };
 
 /// Result of every entry point. When it is not ok, nothing has been written.
