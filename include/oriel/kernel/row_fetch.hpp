@@ -2,6 +2,8 @@
 // Rows on their way into L2.
 #pragma once
 
+#include <cstdint>
+
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
@@ -19,7 +21,8 @@ class row_fetch {
     index const part_rows = ceil_div(count, parts);
     left_ = parts * part_rows * lines_;
     for (int i = 0; i < parts && count > 0; ++i) {
-      part_[i] = rows + min_of(i * part_rows, count - 1) * stride;
+      part_[i] = reinterpret_cast<std::uintptr_t>(rows) +
+                 bytes_of(min_of(i * part_rows, count - 1) * stride);
     }
   }
 
@@ -30,7 +33,7 @@ class row_fetch {
   ORIEL_INLINE void line() noexcept {
     if (left_ == 0) return;
     --left_;
-    prefetch_l2(part_[next_] + at_);
+    prefetch_l2(reinterpret_cast<void const*>(part_[next_] + bytes_of(at_)));
     if (++next_ < parts) return;
     next_ = 0;
     at_ += line_floats;
@@ -48,7 +51,12 @@ class row_fetch {
   static constexpr int parts = 8;
   static constexpr index line_floats = 16;
 
-  float const* part_[parts] = {};
+  /// Addresses are numbers here: they may lie behind the last row, where no pointer may point.
+  ORIEL_INLINE static std::uintptr_t bytes_of(index floats) noexcept {
+    return static_cast<std::uintptr_t>(floats) * sizeof(float);
+  }
+
+  std::uintptr_t part_[parts] = {};  ///< first row of each part
   index stride_ = 0;
   index lines_ = 0;    ///< in a row
   index left_ = 0;     ///< lines to ask for
