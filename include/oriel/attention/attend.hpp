@@ -10,13 +10,14 @@ namespace oriel::inline v0 {
 
 /// Runs tasks: `run(n, f)` calls f(task, worker) once for every task < n, from at most workers()
 /// threads with different worker numbers below workers(), and returns when all have ended. It must
-/// not throw: attend is noexcept. One whose caller only waits must not be used from its own threads.
+/// not throw, as attend is noexcept; one whose caller only waits can't run on its own threads.
+// clang-format off
 template <class E>
 concept executor = requires(E& e, index n, void (*f)(index, index)) {
-  { e.workers() }
-  noexcept->std::convertible_to<index>;
+  { e.workers() } noexcept -> std::convertible_to<index>;
   e.run(n, f);
 };
+// clang-format on
 
 /// The calling thread.
 struct serial {

@@ -11,13 +11,13 @@
 namespace oriel::inline v0 {
 
 /// A codec says how many bytes a row of `dim` floats takes and how it is written.
+// clang-format off
 template <class C>
 concept codec = requires(float const* row, std::byte* to, index dim) {
-  { C::row_bytes(dim) }
-  noexcept->std::same_as<index>;
-  { C::encode(row, dim, to) }
-  noexcept;
+  { C::row_bytes(dim) } noexcept -> std::same_as<index>;
+  { C::encode(row, dim, to) } noexcept;
 };
+// clang-format on
 
 /// Rows as they are: 4 bytes per element, no error.
 struct f32 {

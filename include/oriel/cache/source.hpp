@@ -44,21 +44,17 @@ struct kv_run {
 ///   lost()             positions it held once and holds no more (a mask must not reach them)
 ///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p
 ///   overlaps(out)      could writing `out` change what it holds?
+// clang-format off
 template <class S>
 concept kv_source = requires(S const& s, index i, tensor_view<float> out) {
-  { s.check() }
-  noexcept->std::same_as<status>;
-  { s.shape() }
-  noexcept->std::same_as<kv_shape>;
-  { s.positions() }
-  noexcept->std::same_as<range>;
-  { s.lost() }
-  noexcept->std::same_as<range>;
-  { s.run_at(i, i) }
-  noexcept->std::same_as<kv_run>;
-  { s.overlaps(out) }
-  noexcept->std::same_as<bool>;
+  { s.check() } noexcept -> std::same_as<status>;
+  { s.shape() } noexcept -> std::same_as<kv_shape>;
+  { s.positions() } noexcept -> std::same_as<range>;
+  { s.lost() } noexcept -> std::same_as<range>;
+  { s.run_at(i, i) } noexcept -> std::same_as<kv_run>;
+  { s.overlaps(out) } noexcept -> std::same_as<bool>;
 };
+// clang-format on
 
 /// Sources that own a state which grows: they are referred to, views are copied.
 template <class S>

@@ -27,22 +27,22 @@ using row_ranges = range_set<2>;
 /// Two more are answered where the mask can: `row(q)`, the ranges that query q sees, when those are
 /// at most two (a partial tile is then masked without a call per element), and `check()`, a status
 /// that rejects senseless parameters. Ranges given to it are never empty.
+// clang-format off
 template <class M>
 concept mask = std::is_trivially_copyable_v<M> && requires(M const& m, index position, range span) {
-  { m.visible(position, position) }
-  noexcept->std::same_as<bool>;
-  { m.cover(span, span) }
-  noexcept->std::same_as<coverage>;
-  { m.reach(span) }
-  noexcept->std::same_as<key_ranges>;
+  { m.visible(position, position) } noexcept -> std::same_as<bool>;
+  { m.cover(span, span) } noexcept -> std::same_as<coverage>;
+  { m.reach(span) } noexcept -> std::same_as<key_ranges>;
 };
+// clang-format on
 
 /// A mask whose rows are intervals.
+// clang-format off
 template <class M>
 concept interval_mask = mask<M> && requires(M const& m, index q) {
-  { m.row(q) }
-  noexcept->std::same_as<row_ranges>;
+  { m.row(q) } noexcept -> std::same_as<row_ranges>;
 };
+// clang-format on
 
 /// ok, or why the parameters of `m` make no sense.
 template <mask M>
