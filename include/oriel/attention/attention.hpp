@@ -2,7 +2,6 @@
 // One call of attention, and when it makes sense.
 #pragma once
 
-#include <cmath>
 #include <optional>
 
 #include "oriel/cache/contiguous.hpp"
@@ -47,7 +46,7 @@ struct attention {
   }
   ORIEL_INLINE head_map heads() const noexcept { return {q.heads, kv.shape().kv_heads}; }
   ORIEL_INLINE float used_scale() const noexcept {
-    return scale ? *scale : 1.0f / std::sqrt(static_cast<float>(q.dim));
+    return scale ? *scale : 1.0f / __builtin_sqrtf(static_cast<float>(q.dim));
   }
 };
 
@@ -74,7 +73,7 @@ status check_inputs(attention const& call) noexcept {
   kv_shape const kv = call.kv.shape();
   if (call.q.dim != kv.head_dim) return {errc::shape, "q.dim must equal k.dim"};
   if (status s = call.mask.check(); !s.ok()) return s;
-  if (!std::isfinite(call.used_scale())) return {errc::shape, "scale must be finite"};
+  if (!__builtin_isfinite(call.used_scale())) return {errc::shape, "scale must be finite"};
   if (call.q.tokens >= max_position) return {errc::position, "q.tokens must be below 2^60"};
   index const first =
       call.first_query ? *call.first_query : call.kv.positions().end - call.q.tokens;

@@ -2,6 +2,7 @@
 // Partial results over disjoint key sets, made one.
 #pragma once
 
+#include <cmath>
 #include <span>
 
 #include "oriel/attention/attention.hpp"

@@ -2,6 +2,8 @@
 // What attention is, in double precision and without any trick.
 #pragma once
 
+#include <cmath>
+
 #include "oriel/attention/attention.hpp"
 #include "oriel/simd/vec.hpp"
 

@@ -179,7 +179,8 @@ class flash_tile {
 
   /// A maximum to subtract: where a row has seen no key, -inf - lowest stays -inf.
   ORIEL_INLINE static vec<Arch> at_least_lowest(vec<Arch> top) noexcept {
-    return max<Arch>(top, broadcast<Arch>(std::numeric_limits<float>::lowest()));
+    constexpr float lowest = std::numeric_limits<float>::lowest();
+    return max<Arch>(top, broadcast<Arch>(lowest));
   }
 
   void gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,
