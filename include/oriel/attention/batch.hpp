@@ -40,6 +40,7 @@ ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noex
 
 /// Could writing the bytes of `written` change what `call` reads?
 ORIEL_INLINE bool reads(attention const& call, address_range written) noexcept {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): a view to compare, not to read
   tensor_view<float> const bytes(reinterpret_cast<float*>(written.begin), 1, 1,
                                  static_cast<index>((written.end - written.begin) / sizeof(float)));
   return written.meets(footprint(call.q)) || call.kv.overlaps(bytes);

@@ -33,6 +33,7 @@ class row_fetch {
   ORIEL_INLINE void line() noexcept {
     if (left_ == 0) return;
     --left_;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
     prefetch_l2(reinterpret_cast<void const*>(part_[next_] + bytes_of(at_)));
     if (++next_ < parts) return;
     next_ = 0;
