@@ -83,14 +83,15 @@ struct block {
 /// How a call is cut into shares.
 struct partition {
   index total = 0;          ///< cost of everything
-  index share = INT64_MAX;  ///< the most that a block may cost, unless it is a single leaf
+  index share = INT64_MAX;  ///< the most that a block of several tiles may cost
   index tasks = 0;          ///< of phase::attend: equal parts of the total
 };
 
 /// Parts of the total that are tasks, per worker: fine enough that none waits long for the last.
 inline constexpr index tasks_per_worker = 16;
 
-/// Walks over the blocks of a call in order, each of at most `share` cost or a single tile.
+/// Walks over the blocks of a call in order, each of at most `share` cost or a single tile, which
+/// is then cut into its leaves.
 /// Cost O(sequences + row tiles).
 template <class Arch>
 class block_walk {
