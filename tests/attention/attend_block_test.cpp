@@ -48,13 +48,13 @@ TEST(RunAhead, PartsOfTheNextKeyTileForTheTilesOfABlock) {
   ASSERT_GT(b.count, 1);
   index next = tile_keys;
   for (int i = 0; i < b.count; ++i) {
-    kv_run const part = detail::run_ahead(call, b, i, {0, tile_keys}, {0, 200});
+    kv_run const part = detail::run_ahead(call, b, i, {0, tile_keys}, key_ranges({0, 200}));
     EXPECT_TRUE(part.rows == 0 || part.first == next);
     next += part.rows;
   }
   EXPECT_EQ(next, 200) << "all of them, and none behind";
   for (int i = 0; i < b.count; ++i) {
-    EXPECT_EQ(detail::run_ahead(call, b, i, {tile_keys, 200}, {0, 200}).rows, 0);
+    EXPECT_EQ(detail::run_ahead(call, b, i, {tile_keys, 200}, key_ranges({0, 200})).rows, 0);
   }
 }
 
@@ -66,12 +66,12 @@ TEST(RunAhead, TheKeysThatADecodeBlockScoresNext) {
   ASSERT_TRUE(walk.next());
   ASSERT_EQ(walk.at().count, 2);
   range const tile{0, tile_keys};
-  kv_run const other_head = detail::run_ahead(call, walk.at(), 0, tile, {0, 300});
+  kv_run const other_head = detail::run_ahead(call, walk.at(), 0, tile, key_ranges({0, 300}));
   EXPECT_EQ(other_head.k, call.kv.run_at(1, 0).k);
   EXPECT_EQ(other_head.rows, tile_keys);
-  kv_run const next_tile = detail::run_ahead(call, walk.at(), 1, tile, {0, 300});
+  kv_run const next_tile = detail::run_ahead(call, walk.at(), 1, tile, key_ranges({0, 300}));
   EXPECT_EQ(next_tile.k, call.kv.run_at(0, tile_keys).k);
-  kv_run const rest = detail::run_ahead(call, walk.at(), 1, {128, 256}, {0, 300});
+  kv_run const rest = detail::run_ahead(call, walk.at(), 1, {128, 256}, key_ranges({0, 300}));
   EXPECT_EQ(rest.rows, 300 - 256);
 }
 

@@ -124,5 +124,39 @@ TEST(RangeSet, HullIsTheSmallestRangeAround) {
   }
 }
 
+using set = range_set<3>;
+set set_of(std::initializer_list<range> all) {
+  set made;
+  for (range const r : all) made.add(r);
+  return made;
+}
+void expect_set(set const& got, std::initializer_list<range> want) {
+  ASSERT_EQ(got.count, static_cast<int>(want.size()));
+  EXPECT_TRUE(std::equal(got.begin(), got.end(), want.begin()));
+}
+
+TEST(RangeSet, Unite) {
+  expect_set(unite(set_of({}), set_of({})), {});
+  expect_set(unite(set_of({{0, 3}}), set_of({})), {{0, 3}});
+  expect_set(unite(set_of({{0, 3}, {8, 9}}), set_of({{3, 5}})), {{0, 5}, {8, 9}});
+  expect_set(unite(set_of({{0, 9}}), set_of({{1, 2}, {4, 5}})), {{0, 9}});
+  expect_set(unite(set_of({{0, 1}, {4, 5}}), set_of({{2, 3}, {6, 7}})), {{0, 1}, {2, 3}, {4, 7}});
+}
+
+TEST(RangeSet, CountsItsPositions) {
+  set const s = set_of({{-2, 1}, {5, 6}, {10, 12}});
+  EXPECT_EQ(s.size(), 6);
+  index const all[] = {-2, -1, 0, 5, 10, 11};
+  for (index i = 0; i < 6; ++i) EXPECT_EQ(s.nth(i), all[i]);
+  EXPECT_EQ(set{}.size(), 0);
+}
+
+TEST(FirstWhere, FindsTheEdge) {
+  for (index edge = 0; edge <= 9; ++edge) {
+    EXPECT_EQ(first_where(9, [&](index i) { return i >= edge; }), edge);
+  }
+  EXPECT_EQ(first_where(0, [](index) { return true; }), 0);
+}
+
 }  // namespace
 }  // namespace oriel

@@ -41,6 +41,13 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   range const places{keys.begin - begin, keys.end - begin};
   for_each_run(call.kv, head, keys, visible,
                [&](kv_run const& run) { kernel.score(run, run.first - begin, rows.count); });
+  if (call.score) {
+    score_tile tile = kernel.scores(places.begin);
+    tile.rows = rows;
+    tile.first_head = call.heads().first_q_head(head);
+    tile.keys = keys;
+    call.score.apply(tile);
+  }
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);
   for_each_run(call.kv, head, keys, visible,
@@ -62,19 +69,32 @@ template <class Arch>
 void write_rows(attention const& call, index head, row_tile const& rows,
                 softmax_state<Arch> const& state) noexcept {
   for_each_row(call, head, rows, [&](index token, index q_head, int r) {
-    state.write_out(r, call.out.row(token, q_head));
     if (call.lse.data != nullptr) *call.lse.row(token, q_head) = state.lse(r);
+    if (!call.sink_logits.empty()) {
+      state.add_sink(r, call.sink_logits[static_cast<std::size_t>(q_head)]);
+    }
+    state.write_out(r, call.out.row(token, q_head));
+    if (call.lse_sink.data != nullptr) *call.lse_sink.row(token, q_head) = state.lse(r);
   });
+}
+
+/// The first key tile at `from`, a multiple of tile_keys, or behind it that holds any of `keys`, or
+/// INT64_MAX.
+ORIEL_INLINE index next_tile(key_ranges const& keys, index from) noexcept {
+  for (range const part : keys) {
+    if (part.end > from) return max_of(from, round_down(part.begin, tile_keys));
+  }
+  return INT64_MAX;
 }
 
 /// What tile `i` of a block may ask the memory for while it absorbs the key tile `keys`: the decode
 /// kernel the keys that are scored next, a row tile its part of the next key tile.
 ORIEL_INLINE kv_run run_ahead(attention const& call, block const& b, int i, range keys,
-                              range reach) noexcept {
-  range const after = intersect(reach, {keys.end, keys.end + tile_keys});
+                              key_ranges const& reach) noexcept {
   bool const next_head = b.cut.decode && i + 1 < b.count;
-  range const wanted = next_head ? intersect(reach, keys) : after;
-  if (wanted.empty()) return {};
+  index const tile = next_head ? keys.begin : next_tile(reach, keys.end);
+  if (tile == INT64_MAX) return {};
+  range const wanted = intersect(reach, key_ranges({tile, tile + tile_keys})).hull();
   kv_run run = call.kv.run_at(b.head(next_head ? i + 1 : b.cut.decode ? 0 : i), wanted.begin);
   run.rows = min_of(run.rows, wanted.size());
   if (b.cut.decode) return run;
@@ -89,27 +109,31 @@ ORIEL_INLINE kv_run run_ahead(attention const& call, block const& b, int i, rang
 /// result goes to `split`, the state of a block's leaf, or is written where there is none.
 template <class Arch, class Kernel>
 void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
-                  block const& b, range leaves, softmax_state<Arch> const* split) noexcept {
+                  block const& b, key_ranges const& leaves,
+                  softmax_state<Arch> const* split) noexcept {
   constexpr int most = block_tiles > block_heads ? block_tiles : block_heads;
   row_tile rows[most];
   key_ranges reach[most];
-  range any;
-  // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s).
-  auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * log2_e);
+  key_ranges any;  // that any of the tiles reaches
+  // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s). A functor takes natural units.
+  double const base = call.score ? 1.0 : log2_e;
+  auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * base);
   for (int i = 0; i < b.count; ++i) {
     rows[i] = b.rows(call, i);
     reach[i] = reach_of(call, rows[i]);
-    any = hull(any, reach[i].hull());
+    any = unite(any, reach[i]);
     for_each_row(call, b.head(i), rows[i], [&](index token, index q_head, int r) {
       scratch.q[r] = call.q.row(token, q_head);
     });
     kernels[i].begin(scratch.q, rows[i].count, scale);
   }
-  for (index leaf = leaves.begin; leaf < leaves.end; ++leaf) {
-    range const span = intersect(any, {leaf * leaf_keys, (leaf + 1) * leaf_keys});
-    if (span.empty()) continue;
+  for (index leaf = 0; leaf < leaves.size(); ++leaf) {
+    index const begin = leaves.nth(leaf) * leaf_keys;
+    index const end = begin + leaf_keys;
+    index at = next_tile(any, begin);
+    if (at >= end) continue;
     for (int i = 0; i < b.count; ++i) kernels[i].begin_leaf(rows[i].count);
-    for (index at = round_down(span.begin, tile_keys); at < span.end; at += tile_keys) {
+    for (; at < end; at = next_tile(any, at + tile_keys)) {
       for (int i = 0; i < b.count; ++i) {
         range const tile{at, at + tile_keys};
         range const keys = intersect(reach[i], key_ranges(tile)).hull();
@@ -130,7 +154,7 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attentio
 /// The same with the kernel that the block takes.
 template <class Arch>
 void attend_block(worker_scratch<Arch>& scratch, attention const& call, block const& b,
-                  range leaves, softmax_state<Arch> const* split = nullptr) noexcept {
+                  key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
   if (b.cut.decode) {
     attend_tiles(scratch.decode, scratch, call, b, leaves, split);
   } else {

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
 #include "oriel/cache/contiguous.hpp"
 #include "oriel/core/head_map.hpp"
 #include "oriel/mask/any_mask.hpp"
+#include "oriel/score/any_score.hpp"
 
 namespace oriel::inline v0 {
 
@@ -21,19 +23,30 @@ enum class kernel_choice {
 ///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous
 ///   kv   [kv_len, kv_heads, ...]        contiguous{k, v}, a cache, or joined{cache, k, v}
 ///   mask                                causal{}, causal{} & sliding_window{W}, ...; a few bytes
+///   score                               softcap{c}, alibi{slopes}, softcap{c} >> alibi{slopes}, ...
+///   sink_logits [q_heads] or empty      a learned logit per head that joins the denominator only
 ///   out  [q_len, q_heads, v_dim]        any strides
-///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(scale * q.k) over the visible keys
+///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(s_k) over the visible keys
+///   lse_sink    of the same shape       the same with the sink: ln(exp(lse) + exp(sink_logit))
 ///
-///   out[t, h] = sum_k p_k * v[k, g],  p = softmax_k(scale * q[t, h] . k[k, g]),  g = h / group
+///   out[t, h] = sum_k p_k * v[k, g],  p = softmax_k(s_k),  g = h / group,
+///   s_k = score(scale * q[t, h] . k[k, g]) where the mask shows k, else -inf
 ///
-/// A plain value: it copies views and masks and refers to caches, in the same way for every
-/// instruction set.
+/// A sink logit is not scaled and is no key: weights sum to less than 1, and a row that sees no key
+/// has out = 0, lse = -inf, lse_sink = its logit. Zeros are "smooth softmax". Parts that are merged
+/// later (merge.hpp) leave it out. Source: OpenAI 2025 (gpt-oss), arXiv:2508.10925, section 2.
+///
+/// A plain value: it copies views, masks and functors and refers to caches, in the same way for
+/// every instruction set. What masks and functors refer to must stay as it is during the call.
 struct attention {
   tensor_view<float const> q;
   any_source kv;
   any_mask mask = full{};
+  any_score score = {};
+  std::span<float const> sink_logits = {};  ///< referred to
   tensor_view<float> out = {};
   tensor_view<float> lse = {};
+  tensor_view<float> lse_sink = {};
   std::optional<index> first_query =
       std::nullopt;                           ///< default: the last query sits at the last key
   std::optional<float> scale = std::nullopt;  ///< default: 1 / sqrt(head_dim)
@@ -61,10 +74,76 @@ inline constexpr view_rules out_rules{
 inline constexpr view_rules lse_rules{
     "lse: tokens, heads and dim must not be negative", "lse: strides leave the address space",
     "lse.data must not be null", "lse.data must be aligned to its element type"};
+inline constexpr view_rules lse_sink_rules{"lse_sink: tokens, heads and dim must not be negative",
+                                           "lse_sink: strides leave the address space",
+                                           "lse_sink.data must not be null",
+                                           "lse_sink.data must be aligned to its element type"};
+
+/// What a call writes.
+inline constexpr tensor_view<float> attention::*outputs[] = {&attention::out, &attention::lse,
+                                                             &attention::lse_sink};
+
+/// The sentences of one output's rules.
+struct output_rules {
+  view_rules const& view;
+  char const* tokens;
+  char const* heads;
+  char const* dim;
+  char const* rows;
+  char const* q;
+  char const* kv;
+  char const* sinks;
+};
+inline constexpr output_rules out_is{out_rules,
+                                     "out.tokens must equal q.tokens",
+                                     "out.heads must equal q.heads",
+                                     "out.dim must equal v.dim",
+                                     "out: rows must not overlap one another",
+                                     "out must not overlap q",
+                                     "out must not overlap k or v",
+                                     "out must not overlap sink_logits"};
+inline constexpr output_rules lse_is{lse_rules,
+                                     "lse.tokens must equal q.tokens",
+                                     "lse.heads must equal q.heads",
+                                     "lse.dim must be 1",
+                                     "lse: rows must not overlap one another",
+                                     "lse must not overlap q",
+                                     "lse must not overlap k or v",
+                                     "lse must not overlap sink_logits"};
+inline constexpr output_rules lse_sink_is{lse_sink_rules,
+                                          "lse_sink.tokens must equal q.tokens",
+                                          "lse_sink.heads must equal q.heads",
+                                          "lse_sink.dim must be 1",
+                                          "lse_sink: rows must not overlap one another",
+                                          "lse_sink must not overlap q",
+                                          "lse_sink must not overlap k or v",
+                                          "lse_sink must not overlap sink_logits"};
+
+/// Addresses of the sink logits.
+ORIEL_INLINE address_range footprint(std::span<float const> values) noexcept {
+  auto const base = reinterpret_cast<std::uintptr_t>(values.data());
+  return {base, base + values.size_bytes()};
+}
+
+/// ok, or the rule that an output of `dim` floats a row breaks.
+template <class Arch>
+status check_output(attention const& call, tensor_view<float> const& to, index dim,
+                    output_rules const& rules) noexcept {
+  if (status s = v0::check(to, rules.view); !s.ok()) return s;
+  if (to.tokens != call.q.tokens) return {errc::shape, rules.tokens};
+  if (to.heads != call.q.heads) return {errc::heads, rules.heads};
+  if (to.dim != dim) return {errc::shape, rules.dim};
+  if (to.empty()) return {};
+  if (!rows_are_disjoint(to)) return {errc::alias, rules.rows};
+  if (overlaps(to, call.q)) return {errc::alias, rules.q};
+  if (call.kv.overlaps(to)) return {errc::alias, rules.kv};
+  if (v0::footprint(to).meets(footprint(call.sink_logits))) return {errc::alias, rules.sinks};
+  return {};
+}
 
 }  // namespace detail
 
-/// ok, or the first rule that the inputs of a call break (everything but out and lse).
+/// ok, or the first rule that the inputs of a call break (everything but its outputs).
 template <class Arch = default_arch>
 status check_inputs(attention const& call) noexcept {
   if (status s = check(call.q, detail::q_rules); !s.ok()) return s;
@@ -79,6 +158,13 @@ status check_inputs(attention const& call) noexcept {
       call.first_query ? *call.first_query : call.kv.positions().end - call.q.tokens;
   if (first <= -max_position || first >= max_position - call.q.tokens) {
     return {errc::position, "q: positions must lie between -2^60 and 2^60"};
+  }
+  index const logits = static_cast<index>(call.sink_logits.size());
+  if (logits > 0 && logits != call.q.heads) {
+    return {errc::heads, "sink_logits must be empty or hold one per query head"};
+  }
+  if (status s = call.score.check(call.q.heads, call.queries(), call.kv.positions()); !s.ok()) {
+    return s;
   }
   if (call.q.tokens > 0) {
     for (range const reach : call.mask.reach(call.queries())) {
@@ -96,27 +182,21 @@ status check_inputs(attention const& call) noexcept {
 template <class Arch = default_arch>
 status check(attention const& call) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
-  tensor_view<float const> const& q = call.q;
-  any_source const& kv = call.kv;
-  tensor_view<float> const& out = call.out;
-  tensor_view<float> const& lse = call.lse;
-  if (status s = check(out, detail::out_rules); !s.ok()) return s;
-  if (out.tokens != q.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
-  if (out.heads != q.heads) return {errc::heads, "out.heads must equal q.heads"};
-  if (out.dim != kv.shape().v_dim) return {errc::shape, "out.dim must equal v.dim"};
-  if (out.empty()) return {};
-  if (!rows_are_disjoint(out)) return {errc::alias, "out: rows must not overlap one another"};
-  if (overlaps(out, q)) return {errc::alias, "out must not overlap q"};
-  if (kv.overlaps(out)) return {errc::alias, "out must not overlap k or v"};
-  if (lse.data == nullptr && lse.empty()) return {};
-  if (status s = check(lse, detail::lse_rules); !s.ok()) return s;
-  if (lse.tokens != q.tokens) return {errc::shape, "lse.tokens must equal q.tokens"};
-  if (lse.heads != q.heads) return {errc::heads, "lse.heads must equal q.heads"};
-  if (lse.dim != 1) return {errc::shape, "lse.dim must be 1"};
-  if (!rows_are_disjoint(lse)) return {errc::alias, "lse: rows must not overlap one another"};
-  if (overlaps(lse, q)) return {errc::alias, "lse must not overlap q"};
-  if (kv.overlaps(lse)) return {errc::alias, "lse must not overlap k or v"};
-  if (overlaps(lse, out)) return {errc::alias, "lse must not overlap out"};
+  using namespace detail;
+  auto const absent = [](tensor_view<float> const& to) { return to.data == nullptr && to.empty(); };
+  if (status s = check_output<Arch>(call, call.out, call.kv.shape().v_dim, out_is); !s.ok()) {
+    return s;
+  }
+  if (call.out.empty()) return {};
+  if (!absent(call.lse)) {
+    if (status s = check_output<Arch>(call, call.lse, 1, lse_is); !s.ok()) return s;
+    if (overlaps(call.lse, call.out)) return {errc::alias, "lse must not overlap out"};
+  }
+  if (!absent(call.lse_sink)) {
+    if (status s = check_output<Arch>(call, call.lse_sink, 1, lse_sink_is); !s.ok()) return s;
+    if (overlaps(call.lse_sink, call.out)) return {errc::alias, "lse_sink must not overlap out"};
+    if (overlaps(call.lse_sink, call.lse)) return {errc::alias, "lse_sink must not overlap lse"};
+  }
   return {};
 }
 

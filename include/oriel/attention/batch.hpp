@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <iterator>
 #include <span>
 
 #include "oriel/attention/attention.hpp"
@@ -43,17 +44,22 @@ ORIEL_INLINE bool reads(attention const& call, address_range written) noexcept {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): a view to compare, not to read
   tensor_view<float> const bytes(reinterpret_cast<float*>(written.begin), 1, 1,
                                  static_cast<index>((written.end - written.begin) / sizeof(float)));
-  return written.meets(footprint(call.q)) || call.kv.overlaps(bytes);
+  return written.meets(v0::footprint(call.q)) || written.meets(footprint(call.sink_logits)) ||
+         call.kv.overlaps(bytes);
 }
 
-/// Does one sequence's out or lse share a byte with something of another?
+/// Does an output of one sequence share a byte with something of another?
 template <class Arch>
 bool collide(attention const& writer, attention const& other) noexcept {
-  for (tensor_view<float> const& written : {writer.out, writer.lse}) {
+  for (auto const output : outputs) {
+    tensor_view<float> const& written = writer.*output;
     if (written.empty()) continue;
-    if (overlaps(written, other.q) || other.kv.overlaps(written) || overlaps(written, other.out) ||
-        overlaps(written, other.lse)) {
+    if (overlaps(written, other.q) || other.kv.overlaps(written) ||
+        v0::footprint(written).meets(footprint(other.sink_logits))) {
       return true;
+    }
+    for (auto const another : outputs) {
+      if (overlaps(written, other.*another)) return true;
     }
   }
   return false;
@@ -62,7 +68,7 @@ bool collide(attention const& writer, attention const& other) noexcept {
 }  // namespace detail
 
 /// ok, or the first rule that a sequence breaks, with its number in `where`: those of one call,
-/// sizes that differ from the first sequence's (errc::heads, errc::shape), an out or lse that
+/// sizes that differ from the first sequence's (errc::heads, errc::shape), an output that
 /// overlaps anything of another sequence (errc::alias). Cost O(sequences) where outputs ascend in
 /// memory apart from the inputs, else O(sequences^2).
 template <class Arch = default_arch>
@@ -80,25 +86,23 @@ status check(attention_batch const& batch) noexcept {
     }
   }
   if (batch.size() < 2) return {};
-  address_range outs;
-  address_range lses;
-  bool ascending = true;
-  for (attention const& call : batch) {
-    address_range const out = footprint(call.out);
-    address_range const lse = footprint(call.lse);
-    ascending = ascending && (call.out.empty() || outs.end <= out.begin) &&
-                (call.lse.empty() || lses.end <= lse.begin);
-    outs = detail::hull(outs, out);
-    lses = detail::hull(lses, lse);
+  bool apart = true;
+  address_range all[std::size(detail::outputs)];  // of each output, all sequences
+  for (std::size_t i = 0; i < std::size(all); ++i) {
+    for (attention const& call : batch) {
+      address_range const written = footprint(call.*detail::outputs[i]);
+      apart = apart && (written.begin == written.end || all[i].end <= written.begin);
+      all[i] = detail::hull(all[i], written);
+    }
+    for (std::size_t j = 0; j < i; ++j) apart = apart && !all[i].meets(all[j]);
   }
-  bool apart = ascending && !outs.meets(lses);
   for (attention const& call : batch) {
-    apart = apart && !detail::reads(call, outs) && !detail::reads(call, lses);
+    for (address_range const& written : all) apart = apart && !detail::reads(call, written);
   }
   for (index i = 0; i < batch.size() && !apart; ++i) {
     for (index j = 0; j < batch.size(); ++j) {
       if (i != j && detail::collide<Arch>(batch[i], batch[j])) {
-        return {errc::alias, "batch: out and lse must not overlap anything of another sequence", i};
+        return {errc::alias, "batch: outputs must not overlap anything of another sequence", i};
       }
     }
   }

@@ -48,16 +48,21 @@ ORIEL_INLINE key_ranges reach_of(attention const& call, row_tile const& rows) no
   return intersect(call.mask.reach(rows.queries()), key_ranges(call.kv.positions()));
 }
 
-/// Numbers of the leaves that a range of keys touches.
-ORIEL_INLINE range leaves_of(range keys) noexcept {
-  if (keys.empty()) return {};
-  return {round_down(keys.begin, leaf_keys) / leaf_keys,
-          round_down(keys.end - 1, leaf_keys) / leaf_keys + 1};
+/// Numbers of the leaves that keys touch.
+ORIEL_INLINE key_ranges leaves_of(key_ranges const& keys) noexcept {
+  key_ranges all;
+  for (range const part : keys) {
+    range const touched{round_down(part.begin, leaf_keys) / leaf_keys,
+                        round_down(part.end - 1, leaf_keys) / leaf_keys + 1};
+    all = unite(all, key_ranges(touched));
+  }
+  return all;
 }
 
 /// What a tile costs, in passes of a decode tile over a tile of keys.
 template <class Arch>
-ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows, range reach) noexcept {
+ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows,
+                           key_ranges const& reach) noexcept {
   index const passes = reach.size() / tile_keys + 1;
   return passes * (cut.decode ? 1 : 2 * ceil_div(rows.count, lanes<Arch>));
 }
@@ -69,8 +74,8 @@ struct block {
   row_cut cut;
   index first = 0;
   int count = 0;
-  range leaves;     ///< that any of its rows reach
-  index begin = 0;  ///< cost of all blocks before it
+  key_ranges leaves;  ///< that any of its rows reach
+  index begin = 0;    ///< cost of all blocks before it
   index cost = 0;
   index split = -1;  ///< its number among those that are cut into leaves, or -1
 
@@ -117,10 +122,10 @@ class block_walk {
     index const most = min_of(at_.cut.block_tiles, tiles_ - at_.first);
     while (at_.count < most && (at_.cut.decode || at_.head(at_.count) == at_.head(0))) {
       row_tile const rows = at_.rows(call(), at_.count);
-      range const reach = reach_of(call(), rows).hull();
+      key_ranges const reach = reach_of(call(), rows);
       index const cost = saturating_add(at_.cost, cost_of<Arch>(at_.cut, rows, reach));
       if (at_.count > 0 && cost > share_) break;
-      at_.leaves = hull(at_.leaves, leaves_of(reach));
+      at_.leaves = unite(at_.leaves, leaves_of(reach));
       at_.cost = cost;
       ++at_.count;
     }

@@ -182,10 +182,11 @@ status check(attend_plan const& plan, attention_batch const& batch, workspace me
   }
   address_range const scratch{base, base + static_cast<std::uintptr_t>(plan.workspace_bytes())};
   for (index i = 0; i < batch.size(); ++i) {
-    if (scratch.meets(footprint(batch[i].out)) || scratch.meets(footprint(batch[i].lse)) ||
-        detail::reads(batch[i], scratch)) {
-      return {errc::alias, "workspace must not overlap q, k, v, out or lse", i};
+    bool meets = detail::reads(batch[i], scratch);
+    for (auto const output : detail::outputs) {
+      meets = meets || scratch.meets(footprint(batch[i].*output));
     }
+    if (meets) return {errc::alias, "workspace must not overlap inputs or outputs", i};
   }
   return {};
 }

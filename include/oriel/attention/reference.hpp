@@ -9,18 +9,19 @@
 
 namespace oriel::inline v0 {
 
-/// The definition, as oracle and as documentation: every pair is asked of the mask, every sum is
-/// taken in double. Arguments of `call` as for attend; its out and lse are not used.
+/// The definition, as oracle and as documentation: every pair is asked of the mask, every score of
+/// the functor, every sum is taken in double. Arguments of `call` as for attend; its outputs are
+/// not used.
 ///
 ///   out : [q_len, q_heads, v_dim]   may be strided
-///   lse : [q_len, q_heads, 1]       or empty
+///   lse, lse_sink : [q_len, q_heads, 1]   or empty
 ///
 /// Requires  inputs as attend does, out and lse of these shapes (errc::shape, errc::heads).
 /// Cost      two passes of head_dim flops per pair, no memory.
 /// Source    Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
 template <class Arch = default_arch>
-status reference(attention const& call, tensor_view<double> out,
-                 tensor_view<double> lse = {}) noexcept {
+status reference(attention const& call, tensor_view<double> out, tensor_view<double> lse = {},
+                 tensor_view<double> lse_sink = {}) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
   tensor_view<float const> const& q = call.q;
   any_source const& kv = call.kv;
@@ -28,13 +29,18 @@ status reference(attention const& call, tensor_view<double> out,
   if (out.tokens != q.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
   if (out.heads != q.heads) return {errc::heads, "out.heads must equal q.heads"};
   if (out.dim != kv.shape().v_dim) return {errc::shape, "out.dim must equal v.dim"};
-  bool const wants_lse = lse.data != nullptr;
-  if (status s = check(lse, detail::lse_rules); wants_lse && !s.ok()) return s;
-  if (wants_lse && (lse.tokens != q.tokens || lse.heads != q.heads || lse.dim != 1)) {
-    return {errc::shape, "lse must be [q.tokens, q.heads, 1]"};
+  auto const wrong = [&](tensor_view<double> const& to) {
+    return to.data != nullptr && (to.tokens != q.tokens || to.heads != q.heads || to.dim != 1);
+  };
+  if (status s = check(lse, detail::lse_rules); lse.data != nullptr && !s.ok()) return s;
+  if (wrong(lse)) return {errc::shape, "lse must be [q.tokens, q.heads, 1]"};
+  if (status s = check(lse_sink, detail::lse_sink_rules); lse_sink.data != nullptr && !s.ok()) {
+    return s;
   }
+  if (wrong(lse_sink)) return {errc::shape, "lse_sink must be [q.tokens, q.heads, 1]"};
   double const scale =
       call.scale ? static_cast<double>(*call.scale) : 1.0 / std::sqrt(static_cast<double>(q.dim));
+  constexpr double none = -static_cast<double>(infinity);
   range const keys = kv.positions();
   for (index t = 0; t < q.tokens; ++t) {
     index const position = call.queries().begin + t;
@@ -45,9 +51,9 @@ status reference(attention const& call, tensor_view<double> out,
         float const* const b = kv.run_at(head, key).k;
         double dot = 0.0;
         for (index d = 0; d < q.dim; ++d) dot += static_cast<double>(a[d]) * b[d];
-        return scale * dot;
+        return call.score.exact(scale * dot, position, h, key);
       };
-      double top = -static_cast<double>(infinity);
+      double top = none;
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!call.mask.visible(position, key)) continue;
         double const s = score(key);
@@ -58,13 +64,27 @@ status reference(attention const& call, tensor_view<double> out,
       for (index d = 0; d < out.dim; ++d) to[d] = 0.0;
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!call.mask.visible(position, key)) continue;
-        double const weight = std::exp(score(key) - top);
+        double const s = score(key);
+        double const weight = s > none ? std::exp(s - top) : 0.0;
         float const* const value = kv.run_at(head, key).v;
         sum += weight;
         for (index d = 0; d < out.dim; ++d) to[d] += weight * value[d];
       }
-      for (index d = 0; d < out.dim && sum > 0.0; ++d) to[d] /= sum;
-      if (wants_lse) *lse.row(t, h) = sum > 0.0 ? top + std::log(sum) : top;
+      double const visible = sum > 0.0 ? top + std::log(sum) : none;
+      double all = visible;
+      if (!call.sink_logits.empty()) {
+        double const sink = call.sink_logits[static_cast<std::size_t>(h)];
+        double const most = sink > visible ? sink : visible;
+        if (most > none) {  // an infinite logit takes all the weight
+          double const rest = std::exp(sink > visible ? visible - sink : sink - visible);
+          all = most + std::log1p(rest);
+        }
+      }
+      // out = sum_k exp(s_k - all) v_k
+      double const weight = sum > 0.0 ? std::exp(visible - all) / sum : 0.0;
+      for (index d = 0; d < out.dim; ++d) to[d] *= weight;
+      if (lse.data != nullptr) *lse.row(t, h) = visible;
+      if (lse_sink.data != nullptr) *lse_sink.row(t, h) = all;
     }
   }
   return {};

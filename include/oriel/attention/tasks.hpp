@@ -89,7 +89,7 @@ void run_task(attend_plan const& plan, attention_batch const& batch, phase of, i
     for (index i = 0; i < leaves; ++i) {
       if (!own_part.contains(b.begin + b.cost / leaves * i)) continue;
       softmax_state<Arch> const state = states.at(b.split, i);
-      range const leaf{b.leaves.begin + i, b.leaves.begin + i + 1};
+      range const leaf{b.leaves.nth(i), b.leaves.nth(i) + 1};
       detail::attend_block<Arch>(scratch, call, b, leaf, &state);
     }
   }

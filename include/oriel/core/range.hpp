@@ -89,6 +89,19 @@ struct range_set {
   ORIEL_INLINE constexpr range const* begin() const noexcept { return items; }
   ORIEL_INLINE constexpr range const* end() const noexcept { return items + count; }
 
+  /// Positions in all.
+  ORIEL_INLINE constexpr index size() const noexcept {
+    index sum = 0;
+    for (range const r : *this) sum += r.size();
+    return sum;
+  }
+  /// Position number `i` of the set, 0 <= i < size().
+  ORIEL_INLINE constexpr index nth(index i) const noexcept {
+    int at = 0;
+    while (i >= items[at].size()) i -= items[at++].size();
+    return items[at].begin + i;
+  }
+
   /// Smallest range that holds the whole set.
   ORIEL_INLINE constexpr range hull() const noexcept {
     return count == 0 ? range{} : range{items[0].begin, items[count - 1].end};
@@ -104,6 +117,41 @@ ORIEL_INLINE constexpr range_set<Capacity> intersect(range_set<Capacity> const& 
     a.items[i].end < b.items[j].end ? ++i : ++j;
   }
   return both;
+}
+
+/// Ranges that touch become one.
+template <int Capacity>
+ORIEL_INLINE constexpr range_set<Capacity> unite(range_set<Capacity> const& a,
+                                                 range_set<Capacity> const& b) noexcept {
+  range_set<Capacity> all;
+  range open;
+  for (int i = 0, j = 0; i < a.count || j < b.count;) {
+    bool const from_a = j == b.count || (i < a.count && a.items[i].begin <= b.items[j].begin);
+    range const next = from_a ? a.items[i++] : b.items[j++];
+    if (!open.empty() && next.begin <= open.end) {
+      open.end = max_of(open.end, next.end);
+    } else {
+      all.add(open);
+      open = next;
+    }
+  }
+  all.add(open);
+  return all;
+}
+
+/// The first i in [0, count) with holds(i), or count; once true, holds(i) stays true.
+template <class F>
+ORIEL_INLINE constexpr index first_where(index count, F&& holds) noexcept {
+  index low = 0;
+  while (low < count) {
+    index const middle = low + (count - low) / 2;
+    if (holds(middle)) {
+      count = middle;
+    } else {
+      low = middle + 1;
+    }
+  }
+  return low;
 }
 
 }  // namespace oriel::inline v0

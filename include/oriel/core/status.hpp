@@ -16,6 +16,7 @@ enum class errc {
   alias,      ///< an output that overlaps an input
   workspace,  ///< fewer workspace bytes than the plan asked for
   mask,       ///< a mask whose parameters make no sense, such as a window of 0 keys
+  score,      ///< a score functor whose parameters make no sense, such as a cap of 0
   position,   ///< positions out of order or out of range
   evicted,    ///< the mask reaches keys that a cache held once and has given up
   plan,       ///< a call that its plan was not made for

@@ -8,6 +8,7 @@
 #include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
+#include "oriel/score/any_score.hpp"
 #include "oriel/simd/transpose.hpp"
 
 namespace oriel::inline v0 {
@@ -64,6 +65,10 @@ class decode_tile {
                       score_rows<Rows>(run, at, r, {i, end});
                     });
     }
+  }
+
+  score_tile scores(index at) const noexcept {
+    return {.scores = s_ + at, .key_step = 1, .row_step = tile_keys};
   }
 
   void hide(std::uint64_t const* word, range places, int count) noexcept {

@@ -7,6 +7,7 @@
 #include "oriel/cache/source.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_gemm.hpp"
+#include "oriel/score/any_score.hpp"
 #include "oriel/simd/transpose.hpp"
 
 namespace oriel::inline v0 {
@@ -71,6 +72,11 @@ class flash_tile {
   /// tile's absolute begin.
   void score(kv_run const& run, index at, int /*count*/) noexcept {
     gemm(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows, false, next_k_);
+  }
+
+  /// Scores of the places from `at` on, for a functor to change.
+  score_tile scores(index at) const noexcept {
+    return {.scores = s_ + at * rows, .key_step = rows, .row_step = 1, .row_lanes = rows};
   }
 
   /// Hides the score at (places.begin + i, row r) where bit r of word[i] is 0, whatever it holds.

@@ -9,9 +9,6 @@
 
 namespace oriel::inline v0 {
 
-inline constexpr double log2_e = 1.4426950408889634;
-inline constexpr double ln_2 = 0.6931471805599453;
-
 /// Softmax of some rows over the keys they have seen so far, scores in base 2:
 ///
 ///   m   [rows]         largest score, -inf before the first
@@ -67,6 +64,22 @@ struct softmax_state {
       store_partial<Arch>(l + r, sum, 1);
       m[r] = top;
     }
+  }
+
+  /// One more key, of score `logit` (natural units) and value 0: a learned sink.
+  void add_sink(index row, float logit) const noexcept {
+    float const sink = logit * static_cast<float>(log2_e);
+    float const top = m[row] < sink ? sink : m[row];
+    if (top == -infinity) return;
+    vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(m[row] - top));
+    // An infinite logit takes all the weight.
+    vec<Arch> const grown = exp2<Arch>(broadcast<Arch>(sink == top ? 0.0f : sink - top));
+    float* const own = acc + row * stride();
+    for (index d = 0; d < stride(); d += lanes<Arch>) {
+      store<Arch>(own + d, load<Arch>(own + d) * shrink);
+    }
+    store_partial<Arch>(l + row, fma<Arch>(broadcast<Arch>(l[row]), shrink, grown), 1);
+    m[row] = top;
   }
 
   /// out [v_dim] = acc / l, or 0 where the row saw no key.

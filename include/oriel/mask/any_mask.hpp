@@ -6,24 +6,25 @@
 #include <cstring>
 
 #include "oriel/mask/full.hpp"
-#include "oriel/mask/row_tile.hpp"
+#include "oriel/mask/visible_rows.hpp"
 #include "oriel/simd/arch.hpp"
 
 namespace oriel::inline v0 {
 
 /// Holds a copy of any mask and asks it through pointers, a few times per tile. So one copy of the
 /// attention code serves every mask, and the calls of a batch may differ in theirs. A mask larger
-/// than 64 bytes should point to its data.
+/// than 128 bytes should point to its data.
 class any_mask {
  public:
-  static constexpr std::size_t capacity = 64;
+  static constexpr std::size_t capacity = 128;
 
   /// `Arch` only keeps the functions behind the pointers apart between translation units that are
   /// built for different instruction sets.
   template <mask M, class Arch = default_arch>
   requires(!std::is_same_v<M, any_mask>) ORIEL_INLINE any_mask(M const& m)
   noexcept : ask_(&answers<M, Arch>::table) {
-    static_assert(sizeof(M) <= capacity, "a mask holds at most 64 bytes: let it point to its data");
+    static_assert(sizeof(M) <= capacity,
+                  "a mask holds at most 128 bytes: let it point to its data");
     static_assert(alignof(M) <= alignof(std::max_align_t));
     if constexpr (!std::is_empty_v<M>) std::memcpy(bytes_, &m, sizeof(M));
   }

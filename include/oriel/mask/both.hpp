@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// Composition of masks.
+// What two masks show together: a & b.
 #pragma once
 
-#include "oriel/mask/row_tile.hpp"
+#include "oriel/mask/visible_rows.hpp"
 
 namespace oriel::inline v0 {
 
@@ -28,21 +28,17 @@ struct both {
   ORIEL_INLINE constexpr key_ranges reach(range queries) const noexcept {
     return intersect(a.reach(queries), b.reach(queries));
   }
-  /// As the free function of that name: the words of a and of b, in blocks. (Two rows of two ranges
+  /// As the free function of that name. (Two rows of two ranges
   /// can meet in three, so there is no row().)
   ORIEL_INLINE void visible_rows(row_tile const& rows, range keys,
                                  std::uint64_t* word) const noexcept {
-    constexpr index block = 64;
-    for (; !keys.empty(); keys.begin += block, word += block) {
-      range const part{keys.begin, min_of(keys.begin + block, keys.end)};
-      std::uint64_t in_b[block];
-      v0::visible_rows(a, rows, part, word);
-      v0::visible_rows(b, rows, part, in_b);
-      for (index i = 0; i < part.size(); ++i) word[i] &= in_b[i];
-    }
+    detail::combine_rows(a, b, rows, keys, word,
+                         [](auto x, auto y) ORIEL_INLINE_LAMBDA { return x & y; });
   }
 };
 
+/// Found by itself where a or b is a mask of the library; for two masks of your own say
+/// `using oriel::operator&;`.
 template <mask A, mask B>
 ORIEL_INLINE constexpr both<A, B> operator&(A a, B b) noexcept {
   return {a, b};

@@ -54,17 +54,26 @@ ORIEL_INLINE constexpr status check_mask(M const& m) noexcept {
   }
 }
 
+/// Positions before this one are dead: no query at `from` or later sees them, so their rows may go.
+/// Exact for the masks of the library; the first position that any later query may see.
+template <mask M>
+ORIEL_INLINE constexpr index dead_before(M const& m, index from) noexcept {
+  key_ranges const alive = m.reach({from, everywhere.end});
+  return alive.empty() ? everywhere.end : alive.hull().begin;
+}
+
 namespace detail {
 
-/// `cover` of a mask whose rows are one interval each, with ends that never fall as q grows: the
-/// first and the last query settle it.
-template <class M>
-ORIEL_INLINE constexpr coverage cover_by_rows(M const& m, range queries, range keys) noexcept {
-  range const first = m.row(queries.begin).hull();
-  range const last = m.row(queries.end - 1).hull();
+/// What a mask covers whose rows are one interval each, with ends that never fall as q grows: the
+/// intervals of the first and of the last query settle it.
+ORIEL_INLINE constexpr coverage cover_between(range first, range last, range keys) noexcept {
   if (intersect(keys, {first.begin, last.end}).empty()) return coverage::none;
   bool const all = last.begin <= keys.begin && keys.end <= first.end;
   return all ? coverage::all : coverage::some;
+}
+template <class M>
+ORIEL_INLINE constexpr coverage cover_by_rows(M const& m, range queries, range keys) noexcept {
+  return cover_between(m.row(queries.begin).hull(), m.row(queries.end - 1).hull(), keys);
 }
 
 }  // namespace detail

@@ -29,6 +29,12 @@ using vec = xsimd::batch<float, Arch>;
 template <class Arch>
 inline constexpr int lanes = static_cast<int>(vec<Arch>::size);
 
+/// Numbers that a V holds: a register of floats, or one double.
+template <class V>
+inline constexpr int lanes_of = 1;
+template <class Arch>
+inline constexpr int lanes_of<xsimd::batch<float, Arch>> = lanes<Arch>;
+
 namespace detail {
 template <class Arch>
 inline constexpr bool is_fma3 = false;

@@ -1,28 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// The rows of a query tile, and the word of visible rows per key that a mask turns into.
+// The word of visible rows per key that a mask turns into.
 #pragma once
 
+#include "oriel/core/row_tile.hpp"
 #include "oriel/mask/mask.hpp"
 
 namespace oriel::inline v0 {
-
-/// Rows of one query tile. Grouped queries are packed: row r of a kv head is the pair (token
-/// r / group, head r % group of the group), so that a key tile serves the whole group. A tile holds
-/// `count` <= 64 rows from `first` on; token t of the call has position first_query + t.
-struct row_tile {
-  index first = 0;
-  int count = 0;
-  index group = 1;
-  index first_query = 0;
-
-  ORIEL_INLINE constexpr index position(int row) const noexcept {
-    return first_query + (first + row) / group;
-  }
-  /// Positions of the tile's queries.
-  ORIEL_INLINE constexpr range queries() const noexcept {
-    return {position(0), position(count - 1) + 1};
-  }
-};
 
 /// Bit r of word[i]: does row r of the tile see key keys.begin + i? Bits from `count` on are 0.
 /// Cost O(tokens + keys) where the mask's rows are intervals, else a call per token and key.
@@ -35,12 +18,8 @@ ORIEL_INLINE void visible_rows(M const& m, row_tile const& rows, range keys,
   }
   index const size = keys.size();
   for (index i = 0; i < size; ++i) word[i] = 0;
-  int row = 0;
-  while (row < rows.count) {  // one token after the other: its rows see the same keys
-    index const q = rows.position(row);
-    index const left = rows.group - (rows.first + row) % rows.group;
-    int const end = static_cast<int>(min_of(rows.count, row + left));
-    std::uint64_t const token = (~std::uint64_t{0} >> (64 - (end - row))) << row;
+  // One token after the other: its rows see the same keys.
+  for_each_token(rows, [&](index q, std::uint64_t token) ORIEL_INLINE_LAMBDA {
     if constexpr (interval_mask<M>) {
       for (range seen : m.row(q)) {  // a bit toggles where a range begins and where it ends
         seen = intersect(seen, keys);
@@ -53,11 +32,28 @@ ORIEL_INLINE void visible_rows(M const& m, row_tile const& rows, range keys,
         if (m.visible(q, keys.begin + i)) word[i] |= token;
       }
     }
-    row = end;
-  }
+  });
   if constexpr (interval_mask<M>) {
     for (index i = 1; i < size; ++i) word[i] ^= word[i - 1];
   }
 }
+
+namespace detail {
+
+/// The words of two masks, each pair made one by combine(a, b), in blocks.
+template <mask A, mask B, class Combine>
+ORIEL_INLINE void combine_rows(A const& a, B const& b, row_tile const& rows, range keys,
+                               std::uint64_t* word, Combine&& combine) noexcept {
+  constexpr index block = 64;
+  for (; !keys.empty(); keys.begin += block, word += block) {
+    range const part{keys.begin, min_of(keys.begin + block, keys.end)};
+    std::uint64_t in_b[block];
+    v0::visible_rows(a, rows, part, word);
+    v0::visible_rows(b, rows, part, in_b);
+    for (index i = 0; i < part.size(); ++i) word[i] = combine(word[i], in_b[i]);
+  }
+}
+
+}  // namespace detail
 
 }  // namespace oriel::inline v0

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // That visible_rows() equals visible() for every mask is one of the mask laws.
-#include "oriel/mask/row_tile.hpp"
+#include "oriel/mask/visible_rows.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,24 +12,6 @@
 
 namespace oriel {
 namespace {
-
-TEST(RowTile, RowsAreTokenAndHeadOfTheGroup) {
-  struct test_case {
-    row_tile rows;
-    std::vector<index> positions;
-  };
-  constexpr index far = (index{1} << 53) - 1;
-  for (auto const& [rows, positions] : {test_case{{0, 4, 1, 10}, {10, 11, 12, 13}},
-                                        {{0, 5, 2, 10}, {10, 10, 11, 11, 12}},
-                                        {{3, 5, 2, 0}, {1, 2, 2, 3, 3}},
-                                        {{7, 3, 9, 5}, {5, 5, 6}},
-                                        {{64, 2, 5, far}, {far + 12, far + 13}}}) {
-    for (int r = 0; r < rows.count; ++r) {
-      EXPECT_EQ(rows.position(r), positions[static_cast<std::size_t>(r)]);
-    }
-    EXPECT_EQ(rows.queries(), (range{positions.front(), positions.back() + 1}));
-  }
-}
 
 TEST(VisibleRows, ByHand) {
   // Rows 1 .. 5 of groups of 2 from position 10: tokens 10 | 11 11 | 12 12.

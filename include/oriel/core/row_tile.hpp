@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSL-1.0
+// The rows that a kernel computes together.
+#pragma once
+
+#include "oriel/core/range.hpp"
+
+namespace oriel::inline v0 {
+
+/// Rows of one query tile. Grouped queries are packed: row r of a kv head is the pair (token
+/// r / group, head r % group of the group), so that a key tile serves the whole group. A tile holds
+/// `count` <= 64 rows from `first` on; token t of the call has position first_query + t.
+struct row_tile {
+  index first = 0;
+  int count = 0;
+  index group = 1;
+  index first_query = 0;
+
+  ORIEL_INLINE constexpr index position(int row) const noexcept {
+    return first_query + (first + row) / group;
+  }
+  /// Place of a row's head in its group.
+  ORIEL_INLINE constexpr index head(int row) const noexcept { return (first + row) % group; }
+  /// Positions of the tile's queries.
+  ORIEL_INLINE constexpr range queries() const noexcept {
+    return {position(0), position(count - 1) + 1};
+  }
+};
+
+/// Calls f(position, rows) for every token of a tile; the rows of a token are the bits of a word.
+template <class F>
+ORIEL_INLINE constexpr void for_each_token(row_tile const& rows, F&& f) noexcept {
+  for (int row = 0; row < rows.count;) {
+    index const left = rows.group - rows.head(row);
+    int const end = static_cast<int>(min_of(rows.count, row + left));
+    f(rows.position(row), (~std::uint64_t{0} >> (64 - (end - row))) << row);
+    row = end;
+  }
+}
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSL-1.0
+// What one of two masks shows: a | b.
+#pragma once
+
+#include "oriel/mask/visible_rows.hpp"
+
+namespace oriel::inline v0 {
+
+/// What mask a or mask b shows: a | b.
+template <mask A, mask B>
+struct either {
+  [[no_unique_address]] A a;
+  [[no_unique_address]] B b;
+
+  ORIEL_INLINE constexpr status check() const noexcept {
+    status const first = check_mask(a);
+    return first.ok() ? check_mask(b) : first;
+  }
+  ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept {
+    return a.visible(q, k) || b.visible(q, k);
+  }
+  /// `some` also where a and b only together show all.
+  ORIEL_INLINE constexpr coverage cover(range queries, range keys) const noexcept {
+    coverage const in_a = a.cover(queries, keys);
+    if (in_a == coverage::all) return in_a;
+    coverage const in_b = b.cover(queries, keys);
+    return in_a < in_b ? in_b : in_a;
+  }
+  ORIEL_INLINE constexpr key_ranges reach(range queries) const noexcept {
+    return unite(a.reach(queries), b.reach(queries));
+  }
+  /// As the free function of that name.
+  ORIEL_INLINE void visible_rows(row_tile const& rows, range keys,
+                                 std::uint64_t* word) const noexcept {
+    detail::combine_rows(a, b, rows, keys, word,
+                         [](auto x, auto y) ORIEL_INLINE_LAMBDA { return x | y; });
+  }
+};
+
+/// Found as `&` is.
+template <mask A, mask B>
+ORIEL_INLINE constexpr either<A, B> operator|(A a, B b) noexcept {
+  return {a, b};
+}
+
+}  // namespace oriel::inline v0
