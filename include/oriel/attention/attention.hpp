@@ -23,7 +23,7 @@ enum class kernel_choice {
 ///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous
 ///   kv   [kv_len, kv_heads, ...]        contiguous{k, v}, a cache, or joined{cache, k, v}
 ///   mask                                causal{}, causal{} & sliding_window{W}, ...; a few bytes
-///   score                               softcap{c}, alibi{slopes}, softcap{c} >> alibi{slopes}, ...
+///   score                               softcap{c}, alibi{s}, softcap{c} >> alibi{s}, ...
 ///   sink_logits [q_heads] or empty      a learned logit per head that joins the denominator only
 ///   out  [q_len, q_heads, v_dim]        any strides
 ///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(s_k) over the visible keys

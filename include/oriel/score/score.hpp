@@ -11,11 +11,10 @@
 
 namespace oriel::inline v0 {
 
-/// V is what is computed together: a register of floats in a kernel, one double in the reference,
-/// so that one formula is both the fast code and its own definition.
-///
-/// These are the rows (query, head) of the scores that are computed together: each lane's own in the
-/// row-lane kernel, the same in every lane of the decode kernel.
+/// The rows (query, head) of the scores that are computed together: each lane's own in the row-lane
+/// kernel, the same in every lane of the decode kernel. V is what is computed at once: a register
+/// of floats in a kernel, one double in the reference, so that one formula is both the fast code
+/// and its own definition.
 template <class V>
 struct score_rows {
   index query[lanes_of<V>];  ///< positions
