@@ -6,6 +6,7 @@
 
 #include "oriel/attention/attend.hpp"
 #include "oriel/attention/merge.hpp"
+#include "oriel/attention/padded_batch.hpp"
 #include "oriel/attention/reference.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/rolling_cache.hpp"

@@ -26,6 +26,8 @@ struct partial {
 /// Requires  equal sizes (errc::shape, errc::heads), memory (errc::memory, errc::alignment),
 ///           at least one part (errc::shape), no overlap (errc::alias). On error nothing has been
 ///           written.
+/// Sink      a learned sink is a part of its own: out = 0, lse = sink_logits; both may be views of
+///           one row with a token stride of 0.
 /// No key    a part with lse = -inf takes no part, whatever its out holds; where all parts
 ///           see nothing out = 0 and lse = -inf.
 /// Source    Ye et al. 2025 (FlashInfer), arXiv:2501.01005, section 2.2.
