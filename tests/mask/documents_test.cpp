@@ -12,7 +12,6 @@
 using namespace oriel;
 
 namespace {
-using wide = std::span<oriel::index const>;
 constexpr oriel::index many[] = {0, 7, 7, 20, 21, 40, 60};  // an empty one among them
 constexpr oriel::index far[] = {-5, (oriel::index{1} << 31) - 8, (oriel::index{1} << 31) + 8,
                                 (oriel::index{1} << 53) + 1};
@@ -24,10 +23,7 @@ template <>
 struct mask_examples<documents> {
   static constexpr bool exact_cover = false;  // queries outside of all, keys of an empty one
   static std::vector<mask_example<documents>> all() {
-    return {{{wide(many)}, 5},
-            {{wide(far)}, 0},
-            {{std::span<std::int32_t const>(narrow)}, 3},
-            {{wide(alone)}, 0}};
+    return {{{many}, 5}, {{far}, 0}, {{narrow}, 3}, {{alone}, 0}};
   }
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(Documents, MaskLaws, documents);
@@ -37,7 +33,7 @@ template <>
 struct mask_examples<chunks_within> {
   static constexpr bool exact_cover = false;
   static std::vector<mask_example<chunks_within>> all() {
-    return {{{wide(many), causal{} & chunked{4}}, 4}, {{wide(far), causal{} & chunked{9}}, 4}};
+    return {{{many, causal{} & chunked{4}}, 4}, {{far, causal{} & chunked{9}}, 4}};
   }
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(ChunksWithin, MaskLaws, chunks_within);
@@ -46,7 +42,7 @@ using users_within = each_document<same_parity>;
 template <>
 struct mask_examples<users_within> {
   static constexpr bool exact_cover = false;
-  static std::vector<mask_example<users_within>> all() { return {{{wide(many), {}}, 4}}; }
+  static std::vector<mask_example<users_within>> all() { return {{{many, {}}, 4}}; }
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(UsersWithin, MaskLaws, users_within);
 
@@ -54,14 +50,14 @@ namespace oriel {
 namespace {
 
 TEST(Documents, ATileOfOneSeesNoOther) {
-  auto const m = causal{} & documents{wide(many)};
+  auto const m = causal{} & documents{many};
   EXPECT_EQ(m.cover({21, 30}, {7, 21}), coverage::none);
   EXPECT_EQ(m.reach({21, 30}).hull(), (range{21, 30}));
-  EXPECT_EQ((documents{wide(many)}.cover({21, 30}, {21, 40})), coverage::all);
+  EXPECT_EQ((documents{many}.cover({21, 30}, {21, 40})), coverage::all);
 }
 
 TEST(Documents, WhatIsOutsideSeesNothing) {
-  documents const m{wide(many)};
+  documents const m{many};
   for (index p : {index{-1}, index{60}, index{61}}) {
     EXPECT_FALSE(m.visible(p, p)) << p;
     EXPECT_TRUE(m.row(p).empty()) << p;
@@ -69,24 +65,28 @@ TEST(Documents, WhatIsOutsideSeesNothing) {
   EXPECT_TRUE((documents{}.row(5).empty()));
 }
 
+static_assert(std::is_convertible_v<std::vector<index>, document_bounds> &&
+              std::is_convertible_v<std::span<std::int32_t const>, document_bounds> &&
+              !std::is_convertible_v<std::vector<float>, document_bounds>);
+
 TEST(Documents, BoundsMustAscend) {
-  EXPECT_TRUE((documents{wide(many)}.check().ok()));
-  EXPECT_TRUE((documents{wide(alone)}.check().ok())) << "no document";
+  EXPECT_TRUE((documents{many}.check().ok()));
+  EXPECT_TRUE((documents{alone}.check().ok())) << "no document";
   EXPECT_EQ((documents{}.check().code), errc::mask);
   constexpr index falling[] = {0, 7, 6};
-  EXPECT_EQ((documents{wide(falling)}.check().code), errc::mask);
+  EXPECT_EQ((documents{falling}.check().code), errc::mask);
   constexpr index huge[] = {0, max_position};
-  EXPECT_EQ((documents{wide(huge)}.check().code), errc::position);
+  EXPECT_EQ((documents{huge}.check().code), errc::position);
   constexpr index least[] = {INT64_MIN, 0};
-  EXPECT_EQ((documents{wide(least)}.check().code), errc::position);
+  EXPECT_EQ((documents{least}.check().code), errc::position);
 }
 
 TEST(EachDocument, ChunksRestart) {
-  each_document const m{wide(many), causal{} & chunked{4}};
+  each_document const m{many, causal{} & chunked{4}};
   EXPECT_TRUE(m.visible(10, 7));
   EXPECT_FALSE(m.visible(11, 10)) << "7 .. 10 are a chunk";
   EXPECT_FALSE(m.visible(7, 6));
-  EXPECT_EQ((each_document{wide(many), chunked{0}}.check().code), errc::mask);
+  EXPECT_EQ((each_document{many, chunked{0}}.check().code), errc::mask);
 }
 
 }  // namespace

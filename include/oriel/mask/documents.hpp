@@ -2,6 +2,8 @@
 // Many documents packed into one sequence.
 #pragma once
 
+#include <concepts>
+#include <iterator>
 #include <span>
 
 #include "oriel/mask/left_padded.hpp"
@@ -14,10 +16,13 @@ namespace oriel::inline v0 {
 class document_bounds {
  public:
   document_bounds() = default;
-  ORIEL_INLINE constexpr document_bounds(std::span<index const> cu_seqlens) noexcept
-      : wide_(cu_seqlens.data()), count_(static_cast<index>(cu_seqlens.size())) {}
-  ORIEL_INLINE constexpr document_bounds(std::span<std::int32_t const> cu_seqlens) noexcept
-      : narrow_(cu_seqlens.data()), count_(static_cast<index>(cu_seqlens.size())) {}
+  /// From any contiguous range of 64- or 32-bit integers.
+  template <std::convertible_to<std::span<index const>> Bounds>
+  ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept
+      : wide_(std::data(cu_seqlens)), count_(static_cast<index>(std::size(cu_seqlens))) {}
+  template <std::convertible_to<std::span<std::int32_t const>> Bounds>
+  ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept
+      : narrow_(std::data(cu_seqlens)), count_(static_cast<index>(std::size(cu_seqlens))) {}
 
   /// Cost O(documents).
   ORIEL_INLINE constexpr status check() const noexcept {
