@@ -14,9 +14,11 @@ namespace {
 
 /// A call that is fine, its parts loose so that each can be broken.
 struct parts {
-  tensor_view<float> q, k, v, out, lse;
+  tensor_view<float> q, k, v, out, lse, lse_sink;
   index first_key = 0;
   any_mask mask = causal{};
+  any_score score = {};
+  std::span<float const> sink_logits = {};
   std::optional<index> first_query = std::nullopt;
   std::optional<float> scale = std::nullopt;
 
@@ -24,8 +26,11 @@ struct parts {
     return {.q = q,
             .kv = contiguous(k, v, first_key),
             .mask = mask,
+            .score = score,
+            .sink_logits = sink_logits,
             .out = out,
             .lse = lse,
+            .lse_sink = lse_sink,
             .first_query = first_query,
             .scale = scale};
   }
@@ -45,7 +50,17 @@ float* misaligned(float* p) {
 index const far = index{1} << 62;
 float const nan = std::bit_cast<float>(canary);
 
-// Base: q [5, 4, 8], k [7, 2, 8], v [7, 2, 6], out [5, 4, 6], lse [5, 4, 1].
+float const four[4] = {0.5f, 0.25f, 0.125f, 0.0625f};
+std::span<float const> const per_head(four);
+// A bias for queries at 2 to 7 and keys at 0 to 7.
+bias const fair{.data = four, .queries = {2, 7}, .keys = {0, 7}, .key_stride = 0};
+bias changed(auto change) {
+  bias b = fair;
+  change(b);
+  return b;
+}
+
+// Base: q [5, 4, 8], k [7, 2, 8], v [7, 2, 6], out [5, 4, 6], lse and lse_sink [5, 4, 1].
 breach const breaches[] = {
     {"q_tokens", [](parts& p) { p.q.tokens = -1; }, errc::shape, "q:"},
     {"q_heads", [](parts& p) { p.q.heads = -4; }, errc::shape, "q:"},
@@ -79,6 +94,32 @@ breach const breaches[] = {
     {"window_0", [](parts& p) { p.mask = sliding_window{0}; }, errc::mask, "sliding_window.keys"},
     {"window_negative", [](parts& p) { p.mask = causal{} & sliding_window{-5}; }, errc::mask,
      "sliding_window.keys"},
+    {"softcap_0", [](parts& p) { p.score = softcap{0.0f}; }, errc::score, "softcap.cap"},
+    {"softcap_negative", [](parts& p) { p.score = softcap{-30.0f}; }, errc::score, "softcap.cap"},
+    {"softcap_infinite", [](parts& p) { p.score = softcap{infinity}; }, errc::score, "softcap.cap"},
+    {"softcap_nan", [](parts& p) { p.score = softcap{nan}; }, errc::score, "softcap.cap"},
+    {"softcap_tiny", [](parts& p) { p.score = softcap{1e-39f}; }, errc::score, "softcap.cap"},
+    {"second_score", [](parts& p) { p.score = alibi{per_head} >> softcap{0.0f}; }, errc::score,
+     "softcap.cap"},
+    {"alibi_no_slopes", [](parts& p) { p.score = alibi{}; }, errc::heads, "alibi.slopes"},
+    {"alibi_slopes_of_kv", [](parts& p) { p.score = alibi{per_head.first(2)}; }, errc::heads,
+     "alibi.slopes"},
+    {"first_score", [](parts& p) { p.score = alibi{per_head.first(3)} >> softcap{1.0f}; },
+     errc::heads, "alibi.slopes"},
+    {"bias_null", [](parts& p) { p.score = changed([](bias& b) { b.data = nullptr; }); },
+     errc::memory, "bias.data"},
+    {"bias_late", [](parts& p) { p.score = changed([](bias& b) { b.queries.begin = 3; }); },
+     errc::shape, "bias.queries"},
+    {"bias_of_other_queries", [](parts& p) { p.score = fair, p.first_query = 3; }, errc::shape,
+     "bias.queries"},
+    {"bias_short", [](parts& p) { p.score = changed([](bias& b) { b.keys.end = 6; }); },
+     errc::shape, "bias.keys"},
+    {"bias_stride", [](parts& p) { p.score = changed([](bias& b) { b.query_stride = far; }); },
+     errc::shape, "bias's strides"},
+    {"sink_logits_of_kv", [](parts& p) { p.sink_logits = per_head.first(2); }, errc::heads,
+     "sink_logits"},
+    {"one_sink_logit", [](parts& p) { p.sink_logits = per_head.first(1); }, errc::heads,
+     "sink_logits"},
     {"scale_infinite", [](parts& p) { p.scale = infinity; }, errc::shape, "scale"},
     {"scale_nan", [](parts& p) { p.scale = nan; }, errc::shape, "scale"},
     {"queries_late", [](parts& p) { p.first_query = max_position - 5; }, errc::position, "q:"},
@@ -117,6 +158,41 @@ breach const breaches[] = {
      "lse must not overlap k or v"},
     {"lse_in_out", [](parts& p) { p.lse.data = p.out.data; }, errc::alias,
      "lse must not overlap out"},
+
+    {"lse_sink_tokens", [](parts& p) { p.lse_sink.tokens = 4; }, errc::shape, "lse_sink.tokens"},
+    {"lse_sink_heads", [](parts& p) { p.lse_sink.heads = 2; }, errc::heads, "lse_sink.heads"},
+    {"lse_sink_dim", [](parts& p) { p.lse_sink.dim = 2; }, errc::shape, "lse_sink.dim"},
+    {"lse_sink_negative", [](parts& p) { p.lse_sink.dim = -1; }, errc::shape, "lse_sink:"},
+    {"lse_sink_stride", [](parts& p) { p.lse_sink.token_stride = far; }, errc::shape,
+     "lse_sink: strides"},
+    {"lse_sink_null", [](parts& p) { p.lse_sink.data = nullptr; }, errc::memory, "lse_sink.data"},
+    {"lse_sink_misaligned", [](parts& p) { p.lse_sink.data = misaligned(p.lse_sink.data); },
+     errc::alignment, "lse_sink.data"},
+    {"lse_sink_rows_overlap", [](parts& p) { p.lse_sink.head_stride = 0; }, errc::alias,
+     "lse_sink: rows"},
+    {"lse_sink_in_q", [](parts& p) { p.lse_sink.data = p.q.data + 9; }, errc::alias,
+     "lse_sink must not overlap q"},
+    {"lse_sink_in_v", [](parts& p) { p.lse_sink.data = p.v.data; }, errc::alias,
+     "lse_sink must not overlap k or v"},
+    {"lse_sink_in_out", [](parts& p) { p.lse_sink.data = p.out.data; }, errc::alias,
+     "lse_sink must not overlap out"},
+    {"lse_sink_is_lse", [](parts& p) { p.lse_sink.data = p.lse.data; }, errc::alias,
+     "lse_sink must not overlap lse"},
+    {"sink_logits_in_out",
+     [](parts& p) {
+       p.sink_logits = {p.out.data + 7, 4};
+     },
+     errc::alias, "out must not overlap sink_logits"},
+    {"sink_logits_in_lse",
+     [](parts& p) {
+       p.sink_logits = {p.lse.data, 4};
+     },
+     errc::alias, "lse must not overlap sink_logits"},
+    {"sink_logits_in_lse_sink",
+     [](parts& p) {
+       p.sink_logits = {p.lse_sink.row(4, 3), 4};
+     },
+     errc::alias, "lse_sink must not overlap sink_logits"},
 };
 
 /// Buffers of the base call, each large enough for what a breach claims of it.
@@ -124,7 +200,8 @@ struct base {
   problem of{{.q_len = 5, .kv_len = 7, .q_heads = 4, .kv_heads = 2, .head_dim = 8, .v_dim = 6}};
   tensor out{5, 4, 6};
   tensor lse{5, 4, 1};
-  parts call{of.q.view, of.k.view, of.v.view, out.view, lse.view};
+  tensor lse_sink{5, 4, 1};
+  parts call{of.q.view, of.k.view, of.v.view, out.view, lse.view, lse_sink.view};
 };
 
 void expect(status const& got, errc code, char const* what) {
@@ -146,6 +223,7 @@ TEST(AttentionCheck, NamesTheRuleAndWritesNothing) {
     expect(check(p.call()), row.code, row.what);
     expect(attend(p.call(), scratch), row.code, row.what);
     EXPECT_TRUE(b.out.is_untouched(true) && b.lse.is_untouched(true));
+    EXPECT_TRUE(b.lse_sink.is_untouched(true));
     EXPECT_EQ(inputs(), before);
   }
 }
@@ -154,6 +232,12 @@ TEST(AttentionCheck, TheBaseCallIsFine) {
   base const b;
   EXPECT_TRUE(check(b.call.call()).ok());
   parts p = b.call;
+  p.score = softcap{30.0f} >> alibi{per_head} >> fair;
+  p.sink_logits = per_head;
+  EXPECT_TRUE(check(p.call()).ok()) << "a score and sink logits";
+  p = b.call;
+  p.lse_sink = {};
+  EXPECT_TRUE(check(p.call()).ok()) << "lse_sink may be left out";
   p.lse = {};
   EXPECT_TRUE(check(p.call()).ok()) << "lse may be left out";
   p.q.tokens = p.out.tokens = 0;
@@ -225,7 +309,7 @@ TEST(AttentionCheck, KeysThatACacheHasGivenUp) {
 
   attention none = c.attend_from(c.cache, full{}, 16);
   none.q.tokens = none.out.tokens = 0;
-  none.lse = {};
+  none.lse = none.lse_sink = {};
   EXPECT_TRUE(check(none).ok()) << "no query reaches nothing";
 
   attention lost = c.attend_from(c.cache, full{}, 16);

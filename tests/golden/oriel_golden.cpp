@@ -5,7 +5,7 @@
 //   PASS|FAIL|SKIP name kind largest-error tolerance reason
 //
 // then "N passed, M failed, K skipped". Exits 1 if any failed or there are none, 2 on bad usage.
-// A case is skipped only for a feature that oriel does not have, told by the fields it uses.
+// A case is skipped only for a feature that oriel does not have, told by its kind.
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -22,6 +22,7 @@ namespace {
 struct verdict {
   double error = 0.0;
   std::string checked;
+  bool padded = false;  ///< once more with its padding
   bool rolled = false;  ///< once more in pieces through a rolling cache
   std::string failure;
   std::string missing;
@@ -61,94 +62,234 @@ void compare(verdict& v, tolerance allowed, char const* what, tensor_view<float 
 }
 
 /// The features of a case that oriel does not have yet.
-std::string missing_features(golden_case& c) {
-  std::string all;
-  auto const needs = [&](bool needed, char const* feature) {
-    if (needed) all += (all.empty() ? "" : ", ") + std::string(feature);
-  };
-  needs(c.kind == "moba" || c.kind == "moba_decode", "block selection (MoBA)");
-  needs(c.kind == "quant", "quantised cache");
-  needs(c.kind == "streaming_posshift", "keys rotated by their place in the cache");
-  needs(c.number("sink_tokens") != 0, "sink tokens");
-  needs(c.number("chunk") != 0, "chunked mask");
-  needs(c.number<double>("softcap") != 0.0, "softcap");
-  needs(c.has("sink"), "sink logits");
-  needs(c.has("alibi_slopes"), "alibi");
-  needs(c.number("window_right") > 0 && c.number("causal") == 0, "window to the right");
-  return all;
+std::string missing_features(golden_case const& c) {
+  if (c.kind == "moba" || c.kind == "moba_decode") return "block selection (MoBA)";
+  if (c.kind == "quant") return "quantised cache";
+  if (c.kind == "streaming_posshift") return "keys rotated by their place in the cache";
+  return "";
 }
 
-/// Rows of out and lse, packed.
+// --- what a case asks for ------------------------------------------------------------------------
+/// The rule of README.md but for its padding; a number that means "none" there is none here.
+struct rule {
+  bool is_causal = false;
+  index window = 0, sink_tokens = 0, left = -1, right = -1, chunk = 0;
+
+  /// Does a query see no key behind it?
+  bool looks_back() const { return is_causal || right == 0; }
+  /// Rows of a rolling cache that serve every query; 0: all there are. Sinks widen the window only.
+  index ring() const {
+    index rows = window > 0 && sink_tokens == 0 ? window : max_position;
+    if (left >= 0) rows = min_of(rows, left + 1);
+    if (chunk > 0) rows = min_of(rows, chunk);
+    return rows < max_position ? rows : 0;
+  }
+
+  /// The terms that there are, as a user composes them.
+  any_mask exact() const { return is_causal ? with_window(causal{}) : with_window(full{}); }
+  /// All terms in one type, those that are absent too wide to hide anything from position 0 on. The
+  /// same mask for all that is asked from there.
+  auto wide() const {
+    index const all = 2 * max_position;
+    return local_window{all, is_causal ? 0 : all} &
+           (sliding_window{window > 0 ? window : all} | sinks{sink_tokens}) &
+           local_window{left >= 0 ? left : all, right >= 0 ? right : all} &
+           chunked{chunk > 0 ? chunk : max_position};
+  }
+
+ private:
+  any_mask with_window(mask auto const& m) const {
+    if (window <= 0) return with_sides(m);
+    if (sink_tokens <= 0) return with_sides(m & sliding_window{window});
+    return with_sides(m & (sliding_window{window} | sinks{sink_tokens}));
+  }
+  any_mask with_sides(mask auto const& m) const {
+    if (left < 0 && right < 0) return with_chunk(m);
+    index const all = 2 * max_position;
+    return with_chunk(m & local_window{left >= 0 ? left : all, right >= 0 ? right : all});
+  }
+  any_mask with_chunk(mask auto const& m) const {
+    return chunk > 0 ? any_mask(m & chunked{chunk}) : any_mask(m);
+  }
+};
+
+struct run_options {
+  rule of;
+  std::vector<float> slopes, sink_logits;
+  float softcap = 0.0f;
+  float scale = 1.0f;
+  tolerance allowed;
+
+  any_score score() const {
+    v0::softcap const cap{softcap};
+    alibi const distance{slopes};
+    if (softcap != 0.0f && !slopes.empty()) return cap >> distance;
+    if (!slopes.empty()) return distance;
+    return softcap != 0.0f ? any_score(cap) : any_score();
+  }
+};
+
+run_options options_of(golden_case& c) {
+  auto const per_head = [&](char const* array) {
+    return c.has(array) ? c.floats(array, {c.number("q_heads")}).values : std::vector<float>();
+  };
+  return {.of = {.is_causal = c.number("causal") != 0,
+                 .window = c.number("window"),
+                 .sink_tokens = c.number("sink_tokens"),
+                 .left = c.number("window_left"),
+                 .right = c.number("window_right"),
+                 .chunk = c.number("chunk")},
+          .slopes = per_head("alibi_slopes"),
+          .sink_logits = per_head("sink"),
+          .softcap = static_cast<float>(c.number<double>("softcap")),
+          .scale = static_cast<float>(c.number<double>("scale")),
+          .allowed = {c.number<double>("atol"), c.number<double>("rtol")}};
+}
+
+/// What must come out.
+struct expectation {
+  tensor_view<float const> out;
+  std::optional<tensor_view<float const>> lse, lse_sink;
+
+  expectation slice(range part) const {
+    expectation some{out.slice(part), lse, lse_sink};
+    if (lse) some.lse = lse->slice(part);
+    if (lse_sink) some.lse_sink = lse_sink->slice(part);
+    return some;
+  }
+};
+
+/// The arrays of a dense (`batched`) or varlen case.
+struct arrays {
+  golden_tensor q, k, v, out;
+  std::optional<golden_tensor> lse, lse_sink;
+
+  arrays(golden_case& c, bool is_batched) : batched_(is_batched) {
+    auto const read = [&](char const* name, char const* length, char const* heads,
+                          char const* dim) {
+      std::vector<index> shape{c.number(length), c.number(heads)};
+      if (batched_) shape.insert(shape.begin(), c.number("batch"));
+      if (dim != nullptr) shape.push_back(c.number(dim));
+      return c.floats(name, shape);
+    };
+    q = read("q", "q_len", "q_heads", "head_dim");
+    k = read("k", "kv_len", "kv_heads", "head_dim");
+    v = read("v", "kv_len", "kv_heads", "v_head_dim");
+    out = read("out", "q_len", "q_heads", "v_head_dim");
+    if (c.has("lse")) lse = read("lse", "q_len", "q_heads", nullptr);
+    if (c.has("lse_sink")) lse_sink = read("lse_sink", "q_len", "q_heads", nullptr);
+  }
+
+  tensor_view<float const> item(golden_tensor const& of, index b) const {
+    return of.item(b, batched_);
+  }
+  expectation expected(index b) const {
+    expectation all{item(out, b), std::nullopt, std::nullopt};
+    if (lse) all.lse = lse->item(b, batched_, false);
+    if (lse_sink) all.lse_sink = lse_sink->item(b, batched_, false);
+    return all;
+  }
+  std::string compared() const {
+    return std::string("out") + (lse ? ", lse" : "") + (lse_sink ? ", lse_sink" : "");
+  }
+
+ private:
+  bool batched_;
+};
+
+// --- running it ----------------------------------------------------------------------------------
+/// Rows of out, lse and lse_sink, packed.
 struct results {
-  std::vector<float> out, lse;
-  tensor_view<float> out_view, lse_view;
+  std::vector<float> out, lse, lse_sink;
+  tensor_view<float> out_view, lse_view, lse_sink_view;
 
   results(index tokens, index heads, index dim)
       : out(static_cast<std::size_t>(tokens * heads * dim)),
         lse(static_cast<std::size_t>(tokens * heads)),
+        lse_sink(lse.size()),
         out_view(out.data(), tokens, heads, dim),
-        lse_view(lse.data(), tokens, heads, 1) {}
+        lse_view(lse.data(), tokens, heads, 1),
+        lse_sink_view(lse_sink.data(), tokens, heads, 1) {}
+
+  std::vector<std::uint32_t> bits() const {
+    std::vector<std::uint32_t> all = bits_of(out_view);
+    for (auto const& view : {lse_view, lse_sink_view}) {
+      std::vector<std::uint32_t> const more = bits_of(view);
+      all.insert(all.end(), more.begin(), more.end());
+    }
+    return all;
+  }
 };
 
 template <class Executor = serial const>
 void run(verdict& v, attention call, results const& to, range rows, Executor&& on = Executor{}) {
   call.out = to.out_view.slice(rows);
   call.lse = to.lse_view.slice(rows);
+  call.lse_sink = to.lse_sink_view.slice(rows);
   aligned_memory scratch(plan_attend(bounds_of(call), on.workers()).workspace_bytes());
   v.require(attend(call, scratch, on));
 }
 
-/// One sequence: keys from position 0, queries from any.
+void compare_rows(verdict& v, tolerance allowed, results const& to, expectation const& want,
+                  range part) {
+  expectation const some = want.slice(part);
+  compare(v, allowed, "out", to.out_view.slice(part), some.out);
+  if (want.lse) compare(v, allowed, "lse", to.lse_view.slice(part), *some.lse);
+  if (want.lse_sink) compare(v, allowed, "lse_sink", to.lse_sink_view.slice(part), *some.lse_sink);
+}
+
+/// One sequence: the key in slot j has position first_key + j.
 struct sequence {
   tensor_view<float const> q, k, v;
+  index first_key = 0;
   index first_query = 0;
   any_mask mask = full{};
-  float scale = 1.0f;
-  index window = 0;                ///< rows of a rolling cache that serves the mask; 0: all
-  std::vector<index> pieces = {};  ///< where a prompt is cut; random if empty
+
+  attention call(run_options const& o) const {
+    return {.q = q,
+            .kv = contiguous(k, v, first_key),
+            .mask = mask,
+            .score = o.score(),
+            .sink_logits = o.sink_logits,
+            .first_query = first_query,
+            .scale = o.scale};
+  }
 };
 
-void run_whole(verdict& v, sequence const& s, results const& to) {
+void run_whole(verdict& v, run_options const& o, sequence const& s, results const& to) {
   static threads pool(2);
-  attention const call{.q = s.q,
-                       .kv = contiguous(s.k, s.v),
-                       .mask = s.mask,
-                       .first_query = s.first_query,
-                       .scale = s.scale};
   range const all{0, s.q.tokens};
-  run(v, call, to, all);
+  run(v, s.call(o), to, all);
   results const again(s.q.tokens, s.q.heads, s.v.dim);
-  run(v, call, again, all, pool);
-  if (bits_of(again.out_view) != bits_of(to.out_view) ||
-      bits_of(again.lse_view) != bits_of(to.lse_view)) {
-    v.fail("two threads give other bits than one");
-  }
+  run(v, s.call(o), again, all, pool);
+  if (again.bits() != to.bits()) v.fail("two threads give other bits than one");
 }
 
 /// The queries [first, q.tokens) once more, fed piece by piece through a rolling cache. The last
-/// query must sit at the last key, the mask must be causal.
-void run_rolling(verdict& v, sequence const& s, results const& to, index first) {
-  cache_shape const shape{
-      .window = s.window > 0 ? min_of(s.window, max_of(s.k.tokens, 1)) : max_of(s.k.tokens, 1),
-      .kv_heads = s.k.heads,
-      .head_dim = s.k.dim,
-      .v_dim = s.v.dim};
+/// query must sit at the last key, the mask must look back only.
+void run_rolling(verdict& v, run_options const& o, sequence const& s, results const& to,
+                 index first, std::vector<index> const& cuts) {
+  index const all = max_of(s.k.tokens, 1);
+  cache_shape const shape{.window = o.of.ring() > 0 ? min_of(o.of.ring(), all) : all,
+                          .kv_heads = s.k.heads,
+                          .head_dim = s.k.dim,
+                          .v_dim = s.v.dim};
   aligned_memory bytes(rolling_cache<f32>::required_bytes(shape));
   rolling_cache<f32> cache(bytes, shape);
   index const offset = s.first_query + first;
   random_numbers random(static_cast<std::uint64_t>(s.k.tokens));
   for (index at = 0; at < s.k.tokens;) {
     index end = at + 1 + random.below(max_of(1, s.k.tokens / 4));
-    auto const cut = std::upper_bound(s.pieces.begin(), s.pieces.end(), at);
-    if (cut != s.pieces.end()) end = *cut;
+    auto const cut = std::upper_bound(cuts.begin(), cuts.end(), at);
+    if (cut != cuts.end()) end = *cut;
     end = min_of(end, at < offset ? offset : s.k.tokens);
     range const piece{at, end};
     if (at >= offset) {
       range const rows{at - s.first_query, end - s.first_query};
-      attention const call{.q = s.q.slice(rows),
-                           .kv = joined(cache, s.k.slice(piece), s.v.slice(piece)),
-                           .mask = s.mask,
-                           .scale = s.scale};
+      attention call = s.call(o);
+      call.q = s.q.slice(rows);
+      call.kv = joined(cache, s.k.slice(piece), s.v.slice(piece));
+      call.first_query = std::nullopt;
       run(v, call, to, rows);
     }
     v.require(cache.append(s.k.slice(piece), s.v.slice(piece)));
@@ -156,116 +297,110 @@ void run_rolling(verdict& v, sequence const& s, results const& to, index first) 
   }
 }
 
-/// A sequence in every way there is, against the expected rows.
-void check_sequence(verdict& v, tolerance allowed, sequence const& s, bool is_causal,
-                    tensor_view<float const> out, std::optional<tensor_view<float const>> lse) {
+/// Where one sequence of a case lies in its tensors: slots `real` hold its keys, those before them
+/// are padding; query i is in slot first_query + i.
+struct place {
+  tensor_view<float const> q, k, v;
+  index first_query = 0;
+  range real;
+};
+
+/// A sequence in every way there is, against the expected rows. `cuts` are where a prompt is cut
+/// for the rolling cache; at random if empty.
+void check_sequence(verdict& v, run_options const& o, place const& at, expectation const& want,
+                    std::vector<index> const& cuts = {}) {
+  // Padding is no key: it is sliced off, and positions begin behind it. Queries of padding stand
+  // before position 0, where a mask that looks back shows nothing; another is told so.
+  bool const behind = o.of.looks_back() || at.first_query >= at.real.begin;
+  sequence const s{.q = at.q,
+                   .k = at.k.slice(at.real),
+                   .v = at.v.slice(at.real),
+                   .first_query = at.first_query - at.real.begin,
+                   .mask = behind ? o.of.exact() : any_mask(left_padded{0, o.of.wide()})};
   results const to(s.q.tokens, s.q.heads, s.v.dim);
-  auto const check_rows = [&](range part) {
-    compare(v, allowed, "out", to.out_view.slice(part), out.slice(part));
-    if (lse) compare(v, allowed, "lse", to.lse_view.slice(part), lse->slice(part));
-  };
-  run_whole(v, s, to);
-  check_rows({0, s.q.tokens});
+  range const all{0, s.q.tokens};
+  run_whole(v, o, s, to);
+  compare_rows(v, o.allowed, to, want, all);
+
+  // Left-padded: positions are slots, and the padding is there.
+  if (at.real.begin > 0) {
+    index const pad = at.real.begin;
+    sequence slots = s;
+    slots.first_key = pad;
+    slots.first_query = at.first_query;
+    slots.mask = left_padded{pad, o.of.wide()};
+    run_whole(v, o, slots, to);
+    compare_rows(v, o.allowed, to, want, all);
+    results const whole(s.q.tokens, s.q.heads, s.v.dim);
+    slots.k = at.k, slots.v = at.v, slots.first_key = 0;
+    slots.mask = left_padded{pad, o.of.wide()} & key_padding{at.real};
+    run_whole(v, o, slots, whole);
+    if (whole.bits() != to.bits()) v.fail("padding that is there gives other bits");
+    v.padded = true;
+  }
+
   index const first = max_of(0, -s.first_query);
-  if (!is_causal || s.first_query + s.q.tokens != s.k.tokens || first >= s.q.tokens) return;
-  run_rolling(v, s, to, first);
+  if (!o.of.looks_back() || s.first_query + s.q.tokens != s.k.tokens || first >= s.q.tokens) return;
+  run_rolling(v, o, s, to, first, cuts);
   v.rolled = true;
-  check_rows({first, s.q.tokens});
+  compare_rows(v, o.allowed, to, want, {first, s.q.tokens});
 }
 
 // --- the kinds -----------------------------------------------------------------------------------
-struct sizes {
-  index batch, q_len, kv_len, q_heads, kv_heads, head_dim, v_dim;
-};
-sizes sizes_of(golden_case& c) {
-  return {c.number("batch"),    c.number("q_len"),    c.number("kv_len"),    c.number("q_heads"),
-          c.number("kv_heads"), c.number("head_dim"), c.number("v_head_dim")};
+/// The slots with keys of each sequence, by its padding. One element serves all documents.
+std::vector<range> real_slots(golden_case& c, std::vector<index> const& kv_lens) {
+  std::vector<index> pad{0};
+  std::vector<index> valid{max_position};
+  if (c.has("par_left_pad")) pad = c.integers("par_left_pad");
+  if (c.has("par_kv_valid")) valid = c.integers("par_kv_valid");
+  for (std::vector<index>* const each : {&pad, &valid}) {
+    if (each->size() == 1) each->resize(kv_lens.size(), each->front());
+    if (each->size() != kv_lens.size()) {
+      c.fail("par_left_pad or par_kv_valid does not have an element per sequence");
+    }
+  }
+  std::vector<range> real;
+  for (std::size_t i = 0; c.ok() && i < kv_lens.size(); ++i) {
+    if (pad[i] < 0 || valid[i] < pad[i]) c.fail("par_left_pad or par_kv_valid is out of range");
+    real.push_back({min_of(pad[i], kv_lens[i]), min_of(valid[i], kv_lens[i])});
+  }
+  return real;
 }
 
-struct run_options {
-  any_mask mask;
-  bool is_causal;
-  index window;  ///< 0: none
-  float scale;
-  tolerance allowed;
-};
-
-/// What a case asks for, with what oriel has: windows to the left, and causal.
-run_options options_of(golden_case& c) {
-  index const left = c.number("window_left");
-  index window = c.number("window");
-  if (left >= 0) window = window > 0 ? min_of(window, left + 1) : left + 1;
-  bool const is_causal = c.number("causal") != 0 || c.number("window_right") == 0;
-  any_mask const mask = is_causal && window > 0 ? any_mask(causal{} & sliding_window{window})
-                        : is_causal             ? any_mask(causal{})
-                        : window > 0            ? any_mask(sliding_window{window})
-                                                : any_mask(full{});
-  return {mask,
-          is_causal,
-          window,
-          static_cast<float>(c.number<double>("scale")),
-          {c.number<double>("atol"), c.number<double>("rtol")}};
+/// Rows of a sequence that are defined: not those behind the keys of a ragged one.
+index defined_rows(index q_len, index kv_len, range real) {
+  return real.end < kv_len ? min_of(q_len, real.end) : q_len;
 }
 
 void run_dense(verdict& v, golden_case& c) {
-  auto const [batch, q_len, kv_len, q_heads, kv_heads, head_dim, v_dim] = sizes_of(c);
   run_options const o = options_of(c);
+  arrays const all(c, true);
+  index const batch = c.number("batch");
+  index const q_len = c.number("q_len");
+  index const kv_len = c.number("kv_len");
   index const offset = c.number("q_offset");
-  golden_tensor const q = c.floats("q", {batch, q_len, q_heads, head_dim});
-  golden_tensor const k = c.floats("k", {batch, kv_len, kv_heads, head_dim});
-  golden_tensor const values = c.floats("v", {batch, kv_len, kv_heads, v_dim});
-  golden_tensor const out = c.floats("out", {batch, q_len, q_heads, v_dim});
-  std::optional<golden_tensor> lse;
-  if (c.has("lse")) lse = c.floats("lse", {batch, q_len, q_heads});
   if (batch < 1) c.fail("cases.tsv: batch must be at least 1");
   if (!c.ok()) return;
-  std::vector<index> pad(static_cast<std::size_t>(batch), 0);
-  std::vector<index> valid(static_cast<std::size_t>(batch), kv_len);
-  if (c.has("par_left_pad")) pad = c.integers("par_left_pad");
-  if (c.has("par_kv_valid")) valid = c.integers("par_kv_valid");
+  std::vector<range> const real =
+      real_slots(c, std::vector<index>(static_cast<std::size_t>(batch), kv_len));
   std::vector<index> segments;
   if (c.has("par_segments")) segments = c.integers("par_segments");
-  if (pad.size() != static_cast<std::size_t>(batch) || valid.size() != pad.size()) {
-    c.fail("par_left_pad or par_kv_valid does not have batch elements");
-  }
   if (!c.ok()) return;
   for (index b = 0; b < batch; ++b) {
-    index const begin = pad[static_cast<std::size_t>(b)];
-    index const end = valid[static_cast<std::size_t>(b)];
-    if (begin < 0 || begin > kv_len || end < begin || end > kv_len) {
-      return c.fail("par_left_pad or par_kv_valid is out of range");
-    }
-    // Padding is no key: positions begin behind it, and its queries stand before position 0, where
-    // a causal mask shows nothing; another mask is not asked.
-    index const rows = end < kv_len ? min_of(q_len, end) : q_len;  // those behind are undefined
-    index const before = o.is_causal ? 0 : min_of(rows, max_of(0, begin - offset));
-    for (range const part : {range{0, before}, {before, rows}}) {
-      range const keys = part.begin < before ? range{begin, begin} : range{begin, end};
-      sequence const s{.q = q.item(b, true).slice(part),
-                       .k = k.item(b, true).slice(keys),
-                       .v = values.item(b, true).slice(keys),
-                       .first_query = offset + part.begin - begin,
-                       .mask = o.mask,
-                       .scale = o.scale,
-                       .window = o.window,
-                       .pieces = segments};
-      std::optional<tensor_view<float const>> row_lse;
-      if (lse) row_lse = lse->item(b, true, false).slice(part);
-      check_sequence(v, o.allowed, s, o.is_causal, out.item(b, true).slice(part), row_lse);
-    }
+    range const own = real[static_cast<std::size_t>(b)];
+    range const rows{0, defined_rows(q_len, kv_len, own)};
+    place const at{all.item(all.q, b).slice(rows), all.item(all.k, b), all.item(all.v, b), offset,
+                   own};
+    check_sequence(v, o, at, all.expected(b).slice(rows), segments);
   }
-  v.checked = lse ? "out and lse" : "out";
+  v.checked = all.compared();
 }
 
 void run_varlen(verdict& v, golden_case& c) {
-  auto const [batch, q_len, kv_len, q_heads, kv_heads, head_dim, v_dim] = sizes_of(c);
   run_options const o = options_of(c);
-  golden_tensor const q = c.floats("q", {q_len, q_heads, head_dim});
-  golden_tensor const k = c.floats("k", {kv_len, kv_heads, head_dim});
-  golden_tensor const values = c.floats("v", {kv_len, kv_heads, v_dim});
-  golden_tensor const out = c.floats("out", {q_len, q_heads, v_dim});
-  std::optional<golden_tensor> lse;
-  if (c.has("lse")) lse = c.floats("lse", {q_len, q_heads});
+  arrays const all(c, false);
+  index const q_len = c.number("q_len");
+  index const kv_len = c.number("kv_len");
   std::vector<index> const q_at = c.integers("par_cu_seqlens_q");
   std::vector<index> const k_at = c.integers("par_cu_seqlens_k");
   auto const is_cut = [](std::vector<index> const& at, index length) {
@@ -276,33 +411,49 @@ void run_varlen(verdict& v, golden_case& c) {
     c.fail("par_cu_seqlens_q or par_cu_seqlens_k does not cut the tokens");
   }
   if (!c.ok()) return;
-  for (std::size_t i = 0; i + 1 < q_at.size(); ++i) {
-    range const rows{q_at[i], q_at[i + 1]};
+  std::vector<index> lens;
+  for (std::size_t i = 0; i + 1 < k_at.size(); ++i) lens.push_back(k_at[i + 1] - k_at[i]);
+  std::vector<range> const real = real_slots(c, lens);
+  if (!c.ok()) return;
+  tensor_view<float const> const q = all.item(all.q, 0);
+  tensor_view<float const> const k = all.item(all.k, 0);
+  tensor_view<float const> const values = all.item(all.v, 0);
+  expectation const want = all.expected(0);
+  bool padded = false;
+  for (std::size_t i = 0; i < lens.size(); ++i) {
     range const keys{k_at[i], k_at[i + 1]};
-    sequence const s{.q = q.item(0, false).slice(rows),
-                     .k = k.item(0, false).slice(keys),
-                     .v = values.item(0, false).slice(keys),
-                     .first_query = keys.size() - rows.size(),
-                     .mask = o.mask,
-                     .scale = o.scale,
-                     .window = o.window};
-    std::optional<tensor_view<float const>> row_lse;
-    if (lse) row_lse = lse->item(0, false, false).slice(rows);
-    check_sequence(v, o.allowed, s, o.is_causal, out.item(0, false).slice(rows), row_lse);
+    index const count = q_at[i + 1] - q_at[i];
+    range const rows{q_at[i], q_at[i] + defined_rows(count, lens[i], real[i])};
+    padded = padded || real[i] != range{0, lens[i]};
+    place const at{q.slice(rows), k.slice(keys), values.slice(keys), lens[i] - count, real[i]};
+    check_sequence(v, o, at, want.slice(rows));
   }
-  v.checked = "a call per document";
+  v.checked = all.compared() + ", a call per document";
+  if (padded || q_at != k_at) return;
+  sequence const packed{
+      .q = q, .k = k, .v = values, .mask = each_document{std::span(k_at), o.of.wide()}};
+  results const to(q_len, q.heads, values.dim);
+  run_whole(v, o, packed, to);
+  compare_rows(v, o.allowed, to, want, {0, q_len});
+  v.checked += ", and one for all";
 }
 
 void run_rolling_steps(verdict& v, golden_case& c) {
-  auto const [batch, q_len, kv_len, q_heads, kv_heads, head_dim, v_dim] = sizes_of(c);
   run_options const o = options_of(c);
+  index const batch = c.number("batch");
+  index const q_len = c.number("q_len");
+  index const q_heads = c.number("q_heads");
+  index const kv_heads = c.number("kv_heads");
+  index const head_dim = c.number("head_dim");
+  index const v_dim = c.number("v_head_dim");
+  index const window = c.number("window");
   golden_tensor const q = c.floats("q", {q_len, q_heads, head_dim});
   golden_tensor const k = c.floats("k", {q_len, kv_heads, head_dim});
   golden_tensor const values = c.floats("v", {q_len, kv_heads, v_dim});
   golden_tensor const out = c.floats("out", {q_len, q_heads, v_dim});
-  if (o.window < 1) return c.fail("a rolling case has a window");
-  golden_tensor const cache_k = c.floats("cache_k", {batch, o.window, kv_heads, head_dim});
-  golden_tensor const cache_v = c.floats("cache_v", {batch, o.window, kv_heads, v_dim});
+  if (window < 1) return c.fail("a rolling case has a window");
+  golden_tensor const cache_k = c.floats("cache_k", {batch, window, kv_heads, head_dim});
+  golden_tensor const cache_v = c.floats("cache_v", {batch, window, kv_heads, v_dim});
   std::vector<index> const steps = c.integers("par_steps");  // [steps, batch]
   if (batch < 1 || static_cast<index>(steps.size()) % batch != 0) c.fail("par_steps: bad shape");
   index total = 0;
@@ -311,7 +462,7 @@ void run_rolling_steps(verdict& v, golden_case& c) {
   if (!c.ok()) return;
 
   cache_shape const shape{
-      .window = o.window, .kv_heads = kv_heads, .head_dim = head_dim, .v_dim = v_dim};
+      .window = window, .kv_heads = kv_heads, .head_dim = head_dim, .v_dim = v_dim};
   std::vector<aligned_memory> memory;
   std::vector<rolling_cache<f32>> caches;
   for (index b = 0; b < batch; ++b) {
@@ -327,7 +478,9 @@ void run_rolling_steps(verdict& v, golden_case& c) {
     auto const new_v = values.item(0, false).slice(piece);
     attention const call{.q = q.item(0, false).slice(piece),
                          .kv = joined(cache, new_k, new_v),
-                         .mask = o.mask,
+                         .mask = o.of.exact(),
+                         .score = o.score(),
+                         .sink_logits = o.sink_logits,
                          .scale = o.scale};
     run(v, call, to, piece);
     v.require(cache.append(new_k, new_v));
@@ -339,8 +492,8 @@ void run_rolling_steps(verdict& v, golden_case& c) {
   for (index b = 0; b < batch; ++b) {
     rolling_cache<f32> const& cache = caches[static_cast<std::size_t>(b)];
     range const held = cache.positions();
-    for (index slot = 0; slot < o.window; ++slot) {
-      index const position = held.begin + ((slot - held.begin) % o.window + o.window) % o.window;
+    for (index slot = 0; slot < window; ++slot) {
+      index const position = held.begin + ((slot - held.begin) % window + window) % window;
       bool const is_held = held.contains(position);
       if (is_held && cache.slot(position) != slot) v.fail("a position lies in another slot");
       for (index head = 0; head < kv_heads; ++head) {
@@ -425,8 +578,9 @@ int run_directory(char const* directory) {
                   v.missing.c_str());
     } else {
       ++passed;
-      std::printf("PASS %s %s %.2g %.2g %s%s\n", c.name.c_str(), c.kind.c_str(), v.error, allowed,
-                  v.checked.c_str(), v.rolled ? ", again in pieces through a rolling cache" : "");
+      std::printf("PASS %s %s %.2g %.2g %s%s%s\n", c.name.c_str(), c.kind.c_str(), v.error, allowed,
+                  v.checked.c_str(), v.padded ? ", again with its padding" : "",
+                  v.rolled ? ", again in pieces through a rolling cache" : "");
     }
   }
   std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
