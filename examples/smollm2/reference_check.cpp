@@ -10,7 +10,9 @@
 #include <exception>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -56,6 +58,9 @@ std::string compare(std::vector<token_id> const& got, std::vector<token_id> cons
   return "parts at token " + std::to_string(a - got.begin());
 }
 
+// Equal but for rounding.
+bool almost(double a, double b) { return std::abs(a - b) <= 1e-3; }
+
 int check(std::string const& model_path, std::string const& directory) {
   gguf_file const file(model_path);
   tokenizer const words(file);
@@ -80,16 +85,47 @@ int check(std::string const& model_path, std::string const& directory) {
     results.add(out == output_ids, "greedy: " + label + ": " + compare(out, output_ids));
   }
 
-  auto const nll = load(directory + "/smollm2_nll.json");
-  auto const ids = nll.at("ids").get<std::vector<token_id>>();
-  for (auto const& c : nll.at("cases")) {
-    session s(m, {.context = std::ssize(ids), .window = window_of(c), .workers = workers}, pool);
-    double const got = mean_nll(s, ids);
+  auto const reference = load(directory + "/smollm2_nll.json");
+  auto const ids = reference.at("ids").get<std::vector<token_id>>();
+  auto const score = [&](index window, index sinks) {
+    session s(m, {.context = std::ssize(ids), .window = window, .sinks = sinks, .workers = workers},
+              pool);
+    return nll(s, ids);
+  };
+  std::map<index, std::vector<double>> by_window;
+  for (auto const& c : reference.at("cases")) {
+    index const window = window_of(c);
+    auto const& all = by_window[window] = score(window, 0);
+    double const got = mean(all);
     auto const want = c.at("mean_nll").get<double>();
-    results.add(std::abs(got - want) <= 0.002, "nll: window " + std::to_string(window_of(c)) +
-                                                   ": " + std::to_string(got) + ", reference " +
+    results.add(std::abs(got - want) <= 0.002, "nll: window " + std::to_string(window) + ": " +
+                                                   std::to_string(got) + ", reference " +
                                                    std::to_string(want));
+    auto const stretches = c.at("mean_nll_by_256").get<std::vector<double>>();
+    double worst = 0.0;
+    for (std::size_t i = 0; i < stretches.size(); ++i) {
+      std::span<double const> const from = std::span(all).subspan(256 * i);
+      worst = std::max(worst, std::abs(mean(from.first(std::min<std::size_t>(256, from.size()))) -
+                                       stretches[i]));
+    }
+    results.add(worst <= 0.004, "nll: window " + std::to_string(window) + ", by 256: off by " +
+                                    std::to_string(worst));
   }
+
+  // Sinks: nothing changes while the window reaches them; then they are worth most of what the
+  // window costs. A window of the whole context leaves nothing for them to add.
+  auto const& full = by_window.at(0);
+  auto const with_sinks = score(256, 4);
+  results.add(std::equal(full.begin(), full.begin() + 256, with_sinks.begin(), almost),
+              "sinks: window 256, 4 sinks: the first 256 are those of full attention");
+  double const lost = mean(by_window.at(256)) - mean(full);
+  double const lost_with_sinks = mean(with_sinks) - mean(full);
+  results.add(0 < lost_with_sinks && lost_with_sinks < lost / 2,
+              "sinks: window 256 costs " + std::to_string(lost) + ", with 4 sinks " +
+                  std::to_string(lost_with_sinks));
+  auto const all_in_window = score(std::ssize(ids), 4);
+  results.add(std::ranges::equal(full, all_in_window, almost),
+              "sinks: a window of all with 4 sinks is full attention");
 
   // The text of those ids, where the system has it.
   if (std::ifstream in("/usr/share/common-licenses/GPL-2", std::ios::binary); in) {
