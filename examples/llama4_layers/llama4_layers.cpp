@@ -2,7 +2,7 @@
 // The attention layers of Llama 4 at Scout's shape. Of every four layers three are chunked, with
 // rotary positions: a token sees its own chunk of 8192 positions up to itself. The fourth is global
 // and has no positions at all. When a chunk ends, all its rows are dead for every later query, so a
-// ring of one chunk's rows serves any context, here ten million tokens; only the global layers grow.
+// ring of one chunk's rows serves any context, here ten million tokens; only global layers grow.
 //
 // Queries, keys and values are made up. What Llama 4 does to queries and keys besides the rotation
 // (norms; a temperature that grows with the position in global layers) belongs before the call:
@@ -247,8 +247,8 @@ class engine {
 
 enum class kind { chunked, global };
 
-/// A layer, and what it keeps. Both kinds have the same ring: a chunked one of a chunk's rows, as a
-/// sliding window would (what the ring has given up lies before dead_before(mask, next position)), a
+/// A layer, and what it keeps. Both kinds have the same ring: a chunked one of a chunk's rows, as
+/// a sliding window would (what the ring gives up lies before dead_before(mask, next position)), a
 /// global one of as many rows as there will ever be.
 struct layer {
   layer(kind is, index rows_kept)
@@ -559,7 +559,7 @@ int parse_and_run(int argc, char** argv) {
   add("--chunk", o.chunk, "positions of a chunk in the long run", 1, 1 << 20);
   add("--positions", o.positions, "positions of the long run", 1, index{1} << 40);
   add("--every", o.every, "positions from one query of it to the next", 1, index{1} << 40);
-  add("--checks", o.checks, "queries of it that are compared", 0, 1 << 20);
+  add("--checks", o.checks, "queries of it that are compared", 1, 1 << 20);
   add("--global-positions", o.global_positions,
       "positions that the global layer really holds; 0: 262144, or half the free memory", 0,
       index{1} << 30);
