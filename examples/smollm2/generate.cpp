@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace smollm2 {
 namespace {
@@ -48,8 +49,8 @@ std::vector<token_id> generate(session& s, std::span<token_id const> prompt, ind
   return out;
 }
 
-double mean_nll(session& s, std::span<token_id const> tokens, listener const& heard) {
-  double sum = 0;
+std::vector<double> nll(session& s, std::span<token_id const> tokens, listener const& heard) {
+  std::vector<double> out;
   for_each_piece(s, tokens, heard, [&](index first, rows_view const& states) {
     for (index row = 0; row < states.rows(); row += session::logits_rows) {
       index const rows = std::min(session::logits_rows, states.rows() - row);
@@ -59,11 +60,15 @@ double mean_nll(session& s, std::span<token_id const> tokens, listener const& he
         if (predicted == std::ssize(tokens)) return;
         float const most = logits.row(i).maxCoeff();
         float const log_sum = most + std::log((logits.row(i).array() - most).exp().sum());
-        sum += log_sum - logits(i, tokens[static_cast<std::size_t>(predicted)]);
+        out.push_back(log_sum - logits(i, tokens[static_cast<std::size_t>(predicted)]));
       }
     }
   });
-  return sum / static_cast<double>(std::ssize(tokens) - 1);
+  return out;
+}
+
+double mean(std::span<double const> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 }  // namespace smollm2

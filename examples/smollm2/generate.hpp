@@ -20,7 +20,11 @@ struct listener {
 std::vector<token_id> generate(session& s, std::span<token_id const> prompt, index count,
                                token_id end, listener const& heard = {});
 
-// Mean over i of -log p(tokens[i] | tokens[0 .. i)), 1 <= i < n, natural log; n >= 2.
-double mean_nll(session& s, std::span<token_id const> tokens, listener const& heard = {});
+// -log p(tokens[i + 1] | tokens[0 .. i]), natural log, for every i < n - 1: what the token at
+// position i says of the next.
+std::vector<double> nll(session& s, std::span<token_id const> tokens, listener const& heard = {});
+
+// Their mean; of at least one.
+double mean(std::span<double const> values);
 
 }  // namespace smollm2

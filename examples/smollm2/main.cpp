@@ -7,9 +7,11 @@
 #include <exception>
 #include <fstream>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "generate.hpp"
 #include "gguf.hpp"
@@ -28,8 +30,8 @@ constexpr std::size_t most_text = std::size_t{1} << 26;
 struct arguments {
   std::string model;
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
-  bool chat = false, ids = false, stats = false;
-  index tokens = 256, window = 0, context = 4096;
+  bool by_position = false, chat = false, ids = false, stats = false;
+  index tokens = 256, window = 0, sinks = 0, context = 4096;
   index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
 };
 
@@ -83,7 +85,55 @@ void print_stats(model const& m, session const& s, index prompt, seconds prefill
         " ([" + n + ", " + n + "] fp32, the positions of this run)");
 }
 
+// The status of a program whose output was written.
+int finish() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    throw std::runtime_error("cannot write to standard output");
+  }
+  return 0;
+}
+
+// How well the tokens are predicted with all keys, with the window, and with the sinks as well; by
+// the position of the token that predicts.
+void print_by_position(model const& m, session_options const& asked, std::span<token_id const> ids,
+                       listener const& heard, oriel::thread_pool& pool) {
+  std::vector<std::string> names;
+  std::vector<std::vector<double>> nlls;
+  auto const score = [&](std::string const& name, index window, index sinks) {
+    session_options options = asked;
+    options.window = window;
+    options.sinks = sinks;
+    session s(m, options, pool);
+    names.push_back(name);
+    nlls.push_back(nll(s, ids, heard));
+  };
+  score("full", 0, 0);
+  if (asked.window > 0) score("window " + std::to_string(asked.window), asked.window, 0);
+  if (asked.sinks > 0) {
+    score("+ " + std::to_string(asked.sinks) + " sinks", asked.window, asked.sinks);
+  }
+
+  std::printf("%-14s", "position");
+  for (auto const& name : names) std::printf(" %14s", name.c_str());
+  auto const print_means = [&](std::string const& stretch, std::size_t begin, std::size_t end) {
+    std::printf("\n%-14s", stretch.c_str());
+    for (std::span<double const> const all : nlls) {
+      std::printf(" %14.6f", mean(all.subspan(begin, end - begin)));
+    }
+  };
+  auto const predictions = nlls[0].size();
+  for (std::size_t begin = 0, end = 0; begin < predictions; begin = end) {
+    end = std::min(begin + (begin < 512 ? 256 : 512), predictions);
+    print_means(std::to_string(begin) + ".." + std::to_string(end - 1), begin, end);
+  }
+  print_means("all", 0, predictions);
+  std::printf("\n");
+}
+
 int run(arguments const& a) {
+  if (a.sinks > 0 && a.window == 0) {
+    throw std::runtime_error("--sinks: without --window every token is seen already");
+  }
   bool const scoring = a.nll_file.has_value();
   std::string const text = scoring         ? read_text("--nll", *a.nll_file)
                            : a.prompt_file ? read_text("--prompt-file", *a.prompt_file)
@@ -112,19 +162,28 @@ int run(arguments const& a) {
     std::fprintf(stderr, "smollm2: note: the model was trained for %lld positions\n",
                  static_cast<long long>(m.dim.trained_context));
   }
-  session s(m, {.context = a.context, .window = a.window, .workers = a.threads}, pool);
+  session_options const options{
+      .context = a.context, .window = a.window, .sinks = a.sinks, .workers = a.threads};
 
   auto const total = std::ssize(ids);
+  auto const show = [&](index done) {
+    if (total > options.piece) show_progress(done, total);
+  };
+  if (a.by_position) {
+    print_by_position(m, options, ids, {show, {}}, pool);
+    return finish();
+  }
+  session s(m, options, pool);
   auto const start = clock_type::now();
   auto prefilled = start;
   listener heard;
   heard.prompt = [&](index done) {
     prefilled = clock_type::now();
-    if (total > s.options().piece) show_progress(done, total);
+    show(done);
   };
   index decoded = 0;
   if (scoring) {
-    std::printf("%.6f\n", mean_nll(s, ids, heard));
+    std::printf("%.6f\n", mean(nll(s, ids, heard)));
   } else {
     heard.token = [&](token_id token) {
       if (a.ids) {
@@ -148,10 +207,7 @@ int run(arguments const& a) {
     print_stats(m, s, total, prefilled - start, std::max<index>(decoded - 1, 0),
                 clock_type::now() - prefilled);
   }
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    throw std::runtime_error("cannot write to standard output");
-  }
-  return 0;
+  return finish();
 }
 
 int parse_and_run(int argc, char** argv) {
@@ -164,12 +220,21 @@ int parse_and_run(int argc, char** argv) {
   auto* const nll = source->add_option(
       "--nll", a.nll_file, "print the mean negative log-likelihood of a file's first tokens");
   source->require_option(1);
+  auto* const by_position = app.add_flag(
+      "--by-position", a.by_position,
+      "print a table: by stretches of positions; all keys, --window, --window and --sinks");
+  by_position->needs(nll);
   app.add_flag("--chat", a.chat, "the text is a user's turn: wrap it in the model's chat template")
       ->excludes(nll);
   app.add_option("--tokens", a.tokens, "most tokens to generate")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
   app.add_option("--window", a.window, "keys a token sees, itself included; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(index{0}, most_positions));
+  app.add_option("--sinks", a.sinks,
+                 "first tokens that a token sees besides its window; the cache then holds all of "
+                 "--context, as a ring cannot keep them")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
@@ -179,7 +244,8 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--threads", a.threads, "worker threads")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, index{256}));
-  app.add_flag("--stats", a.stats, "print speed and memory to standard error");
+  app.add_flag("--stats", a.stats, "print speed and memory to standard error")
+      ->excludes(by_position);
   CLI11_PARSE(app, argc, argv);
 
   try {

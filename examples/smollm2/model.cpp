@@ -91,6 +91,20 @@ dimensions read_dimensions(gguf_file const& file) {
   return d;
 }
 
+// What a token sees: everything up to itself, its window, or its window and the sinks.
+oriel::any_mask mask_of(session_options const& o) {
+  if (o.window == 0) return oriel::causal{};
+  oriel::sliding_window const window{.keys = o.window};
+  if (o.sinks == 0) return oriel::causal{} & window;
+  return oriel::causal{} & (window | oriel::sinks{.keys = o.sinks});
+}
+
+// A window never needs more rows than there are positions. A ring cannot keep the sinks' rows from
+// being overwritten, so with sinks the cache holds the whole context.
+index cache_rows_of(session_options const& o) {
+  return o.window == 0 || o.sinks > 0 ? o.context : std::min(o.window, o.context);
+}
+
 }  // namespace
 
 model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensions(file)) {
@@ -152,9 +166,8 @@ session::session(model const& m, session_options const& options, oriel::thread_p
     : model_(m),
       options_(options),
       pool_(pool),
-      // A window never needs more rows than there are positions.
-      cache_rows_(options.window == 0 ? options.context
-                                      : std::min(options.window, options.context)),
+      mask_(mask_of(options)),
+      cache_rows_(cache_rows_of(options)),
       plan_(oriel::plan_attend({.q_len = options.piece,
                                 .kv_len = std::min(options.context, cache_rows_ + options.piece),
                                 .q_heads = m.dim.q_heads,
@@ -256,11 +269,7 @@ void session::attend(kv_cache& cache, index tokens) {
                d.head_dim);
   oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
 
-  oriel::any_mask const mask =
-      options_.window == 0
-          ? oriel::any_mask(oriel::causal{})
-          : oriel::any_mask(oriel::causal{} & oriel::sliding_window{.keys = options_.window});
-  oriel::attention const call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask, .out = out};
+  oriel::attention const call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask_, .out = out};
   require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
   require(cache.append(k, v));
 }

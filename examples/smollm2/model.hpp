@@ -51,6 +51,7 @@ struct model {
 struct session_options {
   index context = 4096;  // positions there will ever be
   index window = 0;      // keys a token sees, itself included; 0: all before it
+  index sinks = 0;       // first tokens that it sees besides (arXiv 2309.17453)
   index piece = 512;     // tokens that go through the layers at once
   index workers = 1;
 };
@@ -86,6 +87,7 @@ class session {
   oriel::thread_pool& pool_;
   index position_ = 0;
 
+  oriel::any_mask mask_;
   index cache_rows_;
   std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
   std::vector<kv_cache> caches_;                   // [layers], each over its bytes

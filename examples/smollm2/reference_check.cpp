@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -56,6 +57,9 @@ std::string compare(std::vector<token_id> const& got, std::vector<token_id> cons
   return "parts at token " + std::to_string(a - got.begin());
 }
 
+// Equal but for rounding.
+bool almost(double a, double b) { return std::abs(a - b) <= 1e-3; }
+
 int check(std::string const& model_path, std::string const& directory) {
   gguf_file const file(model_path);
   tokenizer const words(file);
@@ -80,16 +84,38 @@ int check(std::string const& model_path, std::string const& directory) {
     results.add(out == output_ids, "greedy: " + label + ": " + compare(out, output_ids));
   }
 
-  auto const nll = load(directory + "/smollm2_nll.json");
-  auto const ids = nll.at("ids").get<std::vector<token_id>>();
-  for (auto const& c : nll.at("cases")) {
-    session s(m, {.context = std::ssize(ids), .window = window_of(c), .workers = workers}, pool);
-    double const got = mean_nll(s, ids);
+  auto const reference = load(directory + "/smollm2_nll.json");
+  auto const ids = reference.at("ids").get<std::vector<token_id>>();
+  auto const score = [&](index window, index sinks) {
+    session s(m, {.context = std::ssize(ids), .window = window, .sinks = sinks, .workers = workers},
+              pool);
+    return nll(s, ids);
+  };
+  std::vector<double> full;
+  for (auto const& c : reference.at("cases")) {
+    index const window = window_of(c);
+    index const sinks = c.value("sinks", index{0});
+    auto const label =
+        "nll: window " + std::to_string(window) + ", sinks " + std::to_string(sinks) + ": ";
+    auto const all = score(window, sinks);
+    if (window == 0) full = all;
+    double const got = mean(all);
     auto const want = c.at("mean_nll").get<double>();
-    results.add(std::abs(got - want) <= 0.002, "nll: window " + std::to_string(window_of(c)) +
-                                                   ": " + std::to_string(got) + ", reference " +
-                                                   std::to_string(want));
+    results.add(std::abs(got - want) <= 0.002,
+                label + std::to_string(got) + ", reference " + std::to_string(want));
+
+    double worst = 0.0;
+    auto rest = std::span<double const>(all);
+    for (double const stretch : c.at("mean_nll_by_256").get<std::vector<double>>()) {
+      auto const first = rest.first(std::min<std::size_t>(256, rest.size()));
+      worst = std::max(worst, std::abs(mean(first) - stretch));
+      rest = rest.subspan(first.size());
+    }
+    results.add(worst <= 0.004, label + "by 256 off by " + std::to_string(worst));
   }
+  auto const all_in_window = score(std::ssize(ids), 4);
+  results.add(std::ranges::equal(full, all_in_window, almost),
+              "nll: a window of all with 4 sinks is full attention");
 
   // The text of those ids, where the system has it.
   if (std::ifstream in("/usr/share/common-licenses/GPL-2", std::ios::binary); in) {
