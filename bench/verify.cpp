@@ -25,7 +25,7 @@ void compare(float const* answer, double const* truth, index dim, verdict& so_fa
 }
 
 /// Query tokens to compare with the definition.
-std::set<index> sample(oriel::attention const& call, std::optional<index> window) {
+std::set<index> sample(oriel::attention const& call, mask_edges const& edges) {
   std::set<index> tokens;
   oriel::range const queries = call.queries();
   auto const add_edge = [&](index position) {
@@ -35,14 +35,13 @@ std::set<index> sample(oriel::attention const& call, std::optional<index> window
   };
   tokens.insert(0);
   tokens.insert(call.q.tokens - 1);
-  index const first_key = call.kv.positions().begin;
   for (index const step : {oriel::tile_keys, oriel::leaf_keys}) {
     index const edge = oriel::round_down(queries.begin + step, step);  // the first one in the call
     add_edge(edge);
     add_edge(oriel::round_down(queries.end - 1, step));
-    if (window) add_edge(edge + *window);
+    for (index const width : edges.widths) add_edge(edge + width);
   }
-  if (window) add_edge(first_key + *window);
+  for (index const position : edges.positions) add_edge(position);
   constexpr index enough_rows = 64;
   std::mt19937_64 random(1);
   std::uniform_int_distribution<index> any(0, call.q.tokens - 1);
@@ -55,9 +54,9 @@ std::set<index> sample(oriel::attention const& call, std::optional<index> window
   return tokens;
 }
 
-void compare_sampled(oriel::attention const& call, std::optional<index> window, verdict& so_far) {
+void compare_sampled(oriel::attention const& call, mask_edges const& edges, verdict& so_far) {
   std::vector<double> truth(static_cast<std::size_t>(call.q.heads * call.out.dim));
-  for (index const token : sample(call, window)) {
+  for (index const token : sample(call, edges)) {
     oriel::attention row = call;
     row.q = call.q.slice({token, token + 1});
     row.first_query = call.queries().begin + token;
@@ -77,7 +76,8 @@ void compare_block(oriel::attention const& call, index head, oriel::range tokens
   index const first = call.queries().begin;
   oriel::range const held = call.kv.positions();
   oriel::range const queries{first + tokens.begin, first + tokens.end};
-  oriel::range const keys = intersect(call.mask.reach(queries), oriel::key_ranges(held)).hull();
+  auto const reach = intersect(call.mask.reach(queries), oriel::key_ranges(held));
+  oriel::range const keys = reach.empty() ? oriel::range{held.begin, held.begin} : reach.hull();
   matrix q(tokens.size(), call.q.dim);
   for (index t = 0; t < tokens.size(); ++t) {
     for (index d = 0; d < call.q.dim; ++d) q(t, d) = call.q.row(tokens.begin + t, head)[d];
@@ -88,16 +88,25 @@ void compare_block(oriel::attention const& call, index head, oriel::range tokens
   matrix p(tokens.size(), keys.size());
   p.noalias() = q * k.transpose();
   for (index t = 0; t < tokens.size(); ++t) {
+    index const query = queries.begin + t;
+    double top = hidden;
     for (index i = 0; i < keys.size(); ++i) {
-      if (!call.mask.visible(queries.begin + t, keys.begin + i)) p(t, i) = hidden;
+      index const key = keys.begin + i;
+      bool const seen = call.mask.visible(query, key);
+      p(t, i) = seen ? call.score.exact(p(t, i), query, head, key) : hidden;
+      top = std::fmax(top, p(t, i));
     }
-    double const top = p.row(t).maxCoeff();
     if (top == hidden) {
       p.row(t).setZero();
       continue;
     }
     p.row(t) = (p.row(t).array() - top).exp();
-    p.row(t) /= p.row(t).sum();
+    double total = p.row(t).sum();
+    if (!call.sink_logits.empty()) {
+      total +=
+          std::exp(static_cast<double>(call.sink_logits[static_cast<std::size_t>(head)]) - top);
+    }
+    p.row(t) /= total;
   }
   matrix truth(tokens.size(), call.out.dim);
   truth.noalias() = p * v;
@@ -129,9 +138,9 @@ void compare_all(oriel::attention const& call, verdict& so_far) {
 
 }  // namespace
 
-verdict verify(oriel::attention const& call, index pairs, std::optional<index> window) {
+verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges) {
   verdict sampled;
-  compare_sampled(call, window, sampled);
+  compare_sampled(call, edges, sampled);
   verdict all;
   if (pairs <= index{1} << 26) {
     compare_all(call, all);
