@@ -70,7 +70,7 @@ set(masks
   "prefill mask=causal softcap=50 len=150 heads=4:2 dim=16"
   "prefill mask=causal alibi=1 len=150 heads=4:2 dim=16"
   "prefill mask=causal bias=1 sink_logits=1 len=150 heads=4:2 dim=16"
-  "append mask=causal+window:90 softcap=2.5 alibi=1 bias=1 sink_logits=1 len=3 kv=300 heads=4:2 dim=16"
+  "append mask=causal+window:90 softcap=2 alibi=1 bias=1 sink_logits=1 len=3 kv=300 heads=4:2 dim=8"
   "decode mask=causal+chunk:128 kv=1100 source=rolling heads=4:2 dim=16"
   "append mask=causal+window:100+chunk:128 len=7 kv=1100 source=rolling heads=4:2 dim=16"
   "decode mask=window:50:3 bias=1 kv=1500 source=rolling heads=4:2 dim=16"
