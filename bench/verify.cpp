@@ -70,14 +70,40 @@ void compare_sampled(oriel::attention const& call, mask_edges const& edges, verd
   }
 }
 
-/// Attention of one head for a block of tokens, every key in double.
-void compare_block(oriel::attention const& call, index head, oriel::range tokens,
-                   matrix const& all_k, matrix const& all_v, verdict& so_far) {
+/// What the mask shows of a block of tokens, asked once for all heads of a group.
+struct block_mask {
+  oriel::range tokens;
+  oriel::range queries;  ///< their positions
+  oriel::range keys;     ///< positions of all keys that any of them may see
+  std::vector<char> seen = {};
+
+  bool at(index t, index i) const {
+    return seen[static_cast<std::size_t>(t * keys.size() + i)] != 0;
+  }
+};
+
+block_mask mask_of(oriel::attention const& call, oriel::range tokens) {
   index const first = call.queries().begin;
   oriel::range const held = call.kv.positions();
   oriel::range const queries{first + tokens.begin, first + tokens.end};
   auto const reach = intersect(call.mask.reach(queries), oriel::key_ranges(held));
-  oriel::range const keys = reach.empty() ? oriel::range{held.begin, held.begin} : reach.hull();
+  block_mask block{.tokens = tokens,
+                   .queries = queries,
+                   .keys = reach.empty() ? oriel::range{held.begin, held.begin} : reach.hull()};
+  for (index q = queries.begin; q < queries.end; ++q) {
+    for (index k = block.keys.begin; k < block.keys.end; ++k) {
+      block.seen.push_back(call.mask.visible(q, k) ? 1 : 0);
+    }
+  }
+  return block;
+}
+
+/// Attention of one head for a block of tokens, every key in double.
+void compare_block(oriel::attention const& call, index head, block_mask const& block,
+                   matrix const& all_k, matrix const& all_v, verdict& so_far) {
+  oriel::range const held = call.kv.positions();
+  oriel::range const tokens = block.tokens;
+  oriel::range const keys = block.keys;
   matrix q(tokens.size(), call.q.dim);
   for (index t = 0; t < tokens.size(); ++t) {
     for (index d = 0; d < call.q.dim; ++d) q(t, d) = call.q.row(tokens.begin + t, head)[d];
@@ -88,12 +114,11 @@ void compare_block(oriel::attention const& call, index head, oriel::range tokens
   matrix p(tokens.size(), keys.size());
   p.noalias() = q * k.transpose();
   for (index t = 0; t < tokens.size(); ++t) {
-    index const query = queries.begin + t;
+    index const query = block.queries.begin + t;
     double top = hidden;
     for (index i = 0; i < keys.size(); ++i) {
       index const key = keys.begin + i;
-      bool const seen = call.mask.visible(query, key);
-      p(t, i) = seen ? call.score.exact(p(t, i), query, head, key) : hidden;
+      p(t, i) = block.at(t, i) ? call.score.exact(p(t, i), query, head, key) : hidden;
       top = std::fmax(top, p(t, i));
     }
     if (top == hidden) {
@@ -126,11 +151,11 @@ void compare_all(oriel::attention const& call, verdict& so_far) {
       for (index d = 0; d < shape.head_dim; ++d) k(i, d) = run.k[d];
       for (index d = 0; d < shape.v_dim; ++d) v(i, d) = run.v[d];
     }
-    constexpr index block = 64;
-    for (index h = 0; h < call.heads().group(); ++h) {
-      for (index t = 0; t < call.q.tokens; t += block) {
-        oriel::range const tokens{t, oriel::min_of(t + block, call.q.tokens)};
-        compare_block(call, call.heads().first_q_head(kv_head) + h, tokens, k, v, so_far);
+    constexpr index step = 64;
+    for (index t = 0; t < call.q.tokens; t += step) {
+      block_mask const block = mask_of(call, {t, oriel::min_of(t + step, call.q.tokens)});
+      for (index h = 0; h < call.heads().group(); ++h) {
+        compare_block(call, call.heads().first_q_head(kv_head) + h, block, k, v, so_far);
       }
     }
   }
