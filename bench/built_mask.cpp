@@ -24,6 +24,9 @@ struct mask_ref {
   }
 };
 
+using any_of_two = oriel::either<mask_ref, mask_ref>;
+using both_of_two = oriel::both<mask_ref, mask_ref>;
+
 template <class T>
 index bytes_of(std::vector<T> const& values) {
   return static_cast<index>(values.size() * sizeof(T));
@@ -162,15 +165,15 @@ void built_mask::make_composed(std::vector<mask_term> const& terms) {
     if (now.what == term::sinks || now.what == term::padding) continue;
     oriel::any_mask it = one(now);
     if (i + 1 < terms.size() && terms[i + 1].what == term::sinks) {
-      it = oriel::either{keep(it), keep(one(terms[i + 1]))};
+      it = any_of_two{keep(it), keep(one(terms[i + 1]))};
     }
     if (!all && now.what == term::spans) all = oriel::causal{};
     if (!all) {
       all = it;
     } else if (now.what == term::prefix || now.what == term::spans) {
-      all = oriel::either{keep(*all), keep(it)};
+      all = any_of_two{keep(*all), keep(it)};
     } else {
-      all = oriel::both{keep(*all), keep(it)};
+      all = both_of_two{keep(*all), keep(it)};
     }
   }
   if (!all) all = oriel::full{};

@@ -99,6 +99,7 @@ std::vector<index> numbers(std::string_view term, std::size_t count, index least
     refuse(term, count == 1 ? "needs one number, as in name:N" : "needs numbers, as in name:N:M");
   }
   std::vector<index> all;
+  all.reserve(count);
   for (std::string_view const part : parts) all.push_back(at_least(least, part, term));
   return all;
 }
@@ -132,7 +133,7 @@ mask_term parse_term(std::string_view word) {
   }
   if (name == "documents") {
     t.what = term::documents;
-    std::string_view const lengths = word.substr(oriel::min_of(name.size() + 1, word.size()));
+    std::string_view const lengths = word.substr(std::min(name.size() + 1, word.size()));
     for (std::string_view const length : split(lengths, ",")) {
       t.lengths.push_back(positive(length, word));
     }
