@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <vector>
 
@@ -27,23 +28,25 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
   }
 }
 
-/// A whole number from 1 on; `word` is what an error names.
-index positive(std::string_view digits, std::string_view word) {
+/// A whole number from `least` on; `word` is what an error names.
+index at_least(index least, std::string_view digits, std::string_view word) {
   index value = 0;
   auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc::result_out_of_range) refuse(word, "the number is out of range");
   if (error != std::errc{} || end != digits.data() + digits.size()) refuse(word, "not a number");
-  if (value < 1) refuse(word, "must be at least 1");
+  if (value < least) refuse(word, "must be at least " + std::to_string(least));
   if (value >= index{1} << 40) refuse(word, "the number is out of range");
   return value;
 }
+index positive(std::string_view digits, std::string_view word) { return at_least(1, digits, word); }
 
 /// The words key=value behind the first word of a case.
 class words {
  public:
   words(std::vector<std::string_view> const& list) {
-    static constexpr std::array known{"storage", "mask", "len",     "kv",     "heads",
-                                      "dim",     "vdim", "threads", "layout", "source"};
+    static constexpr std::array known{"storage", "mask",  "len",     "kv",         "heads",
+                                      "dim",     "vdim",  "threads", "layout",     "source",
+                                      "softcap", "alibi", "bias",    "sink_logits"};
     for (std::string_view const word : list) {
       std::size_t const equals = word.find('=');
       std::string_view const key = word.substr(0, equals);
@@ -88,31 +91,136 @@ class words {
   std::map<std::string_view, std::string_view> values_;
 };
 
-mask_choice parse_mask(std::string_view text) {
-  bool is_full = false;
-  bool is_causal = false;
-  std::optional<oriel::sliding_window> window;
-  auto const terms = split(text, "+");
-  for (std::string_view const term : terms) {
-    std::string_view constexpr window_key = "window:";
-    bool twice = false;
-    if (term == "full") {
-      if (terms.size() > 1) refuse(term, "full shows every key and stands alone");
-      is_full = true;
-    } else if (term == "causal") {
-      twice = std::exchange(is_causal, true);
-    } else if (term.starts_with(window_key)) {
-      twice = window.has_value();
-      window = oriel::sliding_window{.keys = positive(term.substr(window_key.size()), term)};
-    } else {
-      refuse(term, "unknown mask term (full, causal, window:N)");
-    }
-    if (twice) refuse(term, "a mask term of this name is there twice");
+/// The numbers of a mask term name:N:M, `count` of them and none below `least`.
+std::vector<index> numbers(std::string_view term, std::size_t count, index least = 1) {
+  auto parts = split(term, ":");
+  parts.erase(parts.begin());
+  if (parts.size() != count) {
+    refuse(term, count == 1 ? "needs one number, as in name:N" : "needs numbers, as in name:N:M");
   }
-  if (is_full) return oriel::full{};
-  if (is_causal && window) return oriel::causal{} & *window;
-  if (window) return *window;
-  return oriel::causal{};
+  std::vector<index> all;
+  all.reserve(count);
+  for (std::string_view const part : parts) all.push_back(at_least(least, part, term));
+  return all;
+}
+
+mask_term parse_term(std::string_view word) {
+  auto const name = word.substr(0, word.find(':'));
+  mask_term t{.word = std::string(word)};
+  static constexpr std::array<std::pair<std::string_view, term>, 3> alone{
+      {{"full", term::full}, {"causal", term::causal}, {"dense", term::dense}}};
+  for (auto const& [known, what] : alone) {
+    if (word == known) return t.what = what, t;
+  }
+  static constexpr std::array<std::pair<std::string_view, term>, 6> with_number{
+      {{"window", term::window},
+       {"chunk", term::chunk},
+       {"sinks", term::sinks},
+       {"prefix", term::prefix},
+       {"tree", term::tree},
+       {"padding", term::padding}}};
+  if (name == "window" && std::count(word.begin(), word.end(), ':') == 2) {
+    auto const of = numbers(word, 2, 0);
+    return t.what = term::local_window, t.n = of[0], t.m = of[1], t;
+  }
+  for (auto const& [known, what] : with_number) {
+    if (name == known) return t.what = what, t.n = numbers(word, 1)[0], t;
+  }
+  if (name == "spans") {
+    auto const of = numbers(word, 2);
+    if (of[0] > of[1]) refuse(word, "spans of N tokens every M must not overlap");
+    return t.what = term::spans, t.n = of[0], t.m = of[1], t;
+  }
+  if (name == "documents") {
+    t.what = term::documents;
+    std::string_view const lengths = word.substr(std::min(name.size() + 1, word.size()));
+    for (std::string_view const length : split(lengths, ",")) {
+      t.lengths.push_back(positive(length, word));
+    }
+    return t;
+  }
+  refuse(word,
+         "unknown mask term (full, causal, window:N, window:L:R, chunk:N, sinks:N, prefix:N, "
+         "documents:A,B.., spans:N:M, tree:N, padding:N, dense)");
+}
+
+std::vector<mask_term> parse_mask(std::string_view text) {
+  std::vector<mask_term> mask;
+  auto const words = split(text, "+");
+  for (std::string_view const word : words) {
+    mask_term const t = parse_term(word);
+    if (t.what == term::full && words.size() > 1) {
+      refuse(word, "full shows every key and stands alone");
+    }
+    if (t.what == term::sinks) {
+      term const before = mask.empty() ? term::full : mask.back().what;
+      if (before != term::window && before != term::local_window && before != term::chunk) {
+        refuse(word, "stands behind the window or chunk that it widens");
+      }
+    } else if (std::any_of(mask.begin(), mask.end(),
+                           [&](mask_term const& other) { return other.what == t.what; })) {
+      refuse(word, "a mask term of this name is there twice");
+    }
+    mask.push_back(t);
+  }
+  return mask;
+}
+
+/// Refuses terms that don't fit the lengths or the source of the case.
+void check_mask(bench_case const& c) {
+  index real = c.kv;  // keys that are not padding
+  for (mask_term const& t : c.mask) {
+    if (t.what != term::padding) continue;
+    if (t.n >= c.kv) refuse(t.word, "must leave a key that is not padding");
+    real -= t.n;
+  }
+  for (mask_term const& t : c.mask) {
+    bool const rolls = t.what == term::full || t.what == term::causal || t.what == term::window ||
+                       t.what == term::local_window || t.what == term::chunk;
+    if (c.from == source::rolling && !rolls) {
+      refuse(t.word, "a rolling cache serves windows and chunks");
+    }
+    if (t.what == term::documents) {
+      if (c.what == kind::decode) refuse(t.word, "needs prefill or append");
+      index sum = 0;
+      for (index const length : t.lengths) sum = oriel::saturating_add(sum, length);
+      if (sum != real) {
+        refuse(t.word, "the lengths sum to " + std::to_string(sum) + ", but there are " +
+                           std::to_string(real) + " keys");
+      }
+    }
+    if (t.what == term::tree) {
+      if (c.what != kind::append) refuse(t.word, "needs append");
+      if (t.n != c.q_len) refuse(t.word, "must be as many drafts as len=");
+      if (t.n > real) refuse(t.word, "padding leaves no room for it");
+    }
+  }
+}
+
+/// A number above 0; `word` is what an error names.
+float positive_float(std::string_view digits, std::string_view word) {
+  float value = 0.0f;
+  auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error == std::errc::result_out_of_range) refuse(word, "the number is out of range");
+  if (error != std::errc{} || end != digits.data() + digits.size()) refuse(word, "not a number");
+  if (!(value > 0.0f) || !std::isfinite(value) || !std::isfinite(1.0f / value)) {
+    refuse(word, "must be finite and above 0");
+  }
+  return value;
+}
+
+score_choice parse_score(words const& given) {
+  auto const flag = [&](std::string_view key) {
+    return given.choice<bool>(key, {{"0", false}, {"1", true}}, false);
+  };
+  score_choice s{.softcap = std::nullopt,
+                 .alibi = flag("alibi"),
+                 .bias = flag("bias"),
+                 .sink_logits = flag("sink_logits")};
+  if (auto const cap = given.find("softcap")) {
+    s.softcap = positive_float(*cap, given.word("softcap"));
+  }
+  return s;
 }
 
 void parse_heads(words const& given, bench_case& c) {
@@ -133,7 +241,12 @@ void check_memory(words const& given, bench_case const& c) {
   using oriel::saturating_add, oriel::saturating_mul;
   index const outer = saturating_mul(saturating_mul(c.q_len, c.q_heads), sizeof(float));
   index const queries = saturating_mul(outer, saturating_add(c.dim, c.v_dim));
-  index const need = saturating_add(c.kv_bytes(c.held_rows()), queries);
+  index const pairs = saturating_mul(c.q_len, c.held_rows());
+  bool const dense = std::any_of(c.mask.begin(), c.mask.end(),
+                                 [](mask_term const& t) { return t.what == term::dense; });
+  index need = saturating_add(c.kv_bytes(c.held_rows()), queries);
+  if (dense) need = saturating_add(need, pairs);
+  if (c.score.bias) need = saturating_add(need, saturating_mul(pairs, sizeof(float)));
   index const memory = static_cast<index>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
   if (need <= memory / 10 * 6) return;
   std::string_view largest = given.word("dim");
@@ -150,16 +263,24 @@ void check_memory(words const& given, bench_case const& c) {
 
 }  // namespace
 
-std::optional<index> bench_case::window() const noexcept {
-  if (auto const* const alone = std::get_if<oriel::sliding_window>(&mask)) return alone->keys;
-  using windowed = oriel::both<oriel::causal, oriel::sliding_window>;
-  if (auto const* const both = std::get_if<windowed>(&mask)) return both->b.keys;
-  return std::nullopt;
+index bench_case::held_rows() const noexcept {
+  if (from == source::contiguous) return kv;
+  index const query = kv - q_len;  // the first one sees the furthest back
+  index first = 0;
+  for (mask_term const& t : mask) {
+    if (t.what == term::window) first = oriel::max_of(first, query - t.n + 1);
+    if (t.what == term::local_window) first = oriel::max_of(first, query - t.n);
+    if (t.what == term::chunk) first = oriel::max_of(first, oriel::round_down(query, t.n));
+  }
+  return kv - first;
 }
 
-index bench_case::held_rows() const noexcept {
-  if (from == source::contiguous || !window()) return kv;
-  return oriel::min_of(kv, *window() - 1 + q_len);
+index bench_case::first_row() const noexcept {
+  if (from == source::contiguous) return 0;
+  for (mask_term const& t : mask) {
+    if (t.what == term::chunk) return kv - held_rows();  // chunks are counted in positions
+  }
+  return held_rows() / 2;  // the ring wraps in its middle
 }
 
 index bench_case::kv_bytes(index tokens) const noexcept {
@@ -213,6 +334,8 @@ bench_case parse_case(std::string_view text) {
   if (c.from == source::rolling && given.find("layout") && c.memory == layout::tokens) {
     refuse(given.word("layout"), "a rolling cache is laid out by heads");
   }
+  c.score = parse_score(given);
+  check_mask(c);
   check_memory(given, c);
   return c;
 }

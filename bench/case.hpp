@@ -7,25 +7,29 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <variant>
+
+#include "built_mask.hpp"
 
 namespace bench {
-
-using oriel::index;
 
 enum class kind { prefill, append, decode };
 enum class layout { tokens, heads };        ///< memory [kv, kv_heads, row] or [kv_heads, kv, row]
 enum class source { contiguous, rolling };  ///< a caller's tensors or a rolling cache
 
-/// Every mask that the words of `mask=` can name.
-using mask_choice = std::variant<oriel::full, oriel::causal, oriel::sliding_window,
-                                 oriel::both<oriel::causal, oriel::sliding_window>>;
+/// What happens to a score besides the scale: the cap first, then ALiBi, then the bias.
+struct score_choice {
+  std::optional<float> softcap;
+  bool alibi = false;        ///< the published slopes
+  bool bias = false;         ///< a random float per pair, shared by heads
+  bool sink_logits = false;  ///< a random logit per head
+};
 
 /// What is timed: q_len queries at the end of kv keys.
 struct bench_case {
   std::string text;  ///< as it was written
   kind what = kind::prefill;
-  mask_choice mask = oriel::causal{};
+  std::vector<mask_term> mask = {{.what = term::causal, .word = "causal"}};
+  score_choice score = {};
   index q_len = 1;
   index kv = 0;
   index q_heads = 1;
@@ -36,10 +40,10 @@ struct bench_case {
   layout memory = layout::tokens;
   source from = source::contiguous;
 
-  /// N of a mask with the term window:N.
-  std::optional<index> window() const noexcept;
-  /// Rows of the keys that any query of the case can see: what a rolling cache has to hold.
+  /// Rows that are in memory: kv, or those that any query can see, which a rolling cache holds.
   index held_rows() const noexcept;
+  /// Position of the first of them.
+  index first_row() const noexcept;
   /// Bytes of the rows that `tokens` keys and values take, saturating.
   index kv_bytes(index tokens) const noexcept;
 };
@@ -55,11 +59,29 @@ struct bad_case : std::runtime_error {
 ///   append  storage=f32 len=16 kv=4096 heads=32:8 dim=128      kv counts the len new keys too
 ///   decode  storage=f32 kv=32768 heads=32:8 dim=128 source=rolling
 ///
-/// mask=    terms joined by +: full, causal, window:N                            default causal
 /// vdim=    floats in a value                                                    default dim
 /// layout=  tokens | heads                                 default tokens for prefill, else heads
 /// source=  contiguous | rolling                                             default contiguous
-/// storage=f32 and threads=1 are defaults too. Throws bad_case.
+/// storage=f32 and threads=1 are defaults too.
+///
+/// mask=    terms joined by +, "and"; default causal:
+///   full            every key; stands alone
+///   causal          keys up to the query's own
+///   window:N        the N most recent keys; nothing is said of later ones
+///   window:L:R      L keys before the query's own and R behind it
+///   chunk:N         the keys of the query's own chunk of N positions
+///   sinks:N         "or the first N keys": widens the window or chunk term directly before it
+///   prefix:N        "or the first N keys": widens everything before it
+///   documents:A,B.. the query's own document; these lengths sum to the keys
+///   spans:N:M       "or the same span", of N tokens, one every M: widens everything before it, or
+///                   causal if it comes first
+///   tree:N          append: the N new tokens are a binary tree of drafts
+///   padding:N       N slots of padding on the left; positions of all other terms, wherever they
+///                   stand, start behind it
+///   dense           causal, as a tensor of a byte per pair
+///
+/// softcap=50, alibi=1 (published slopes), bias=1 (random, [queries, keys]), in this order whatever
+/// that of the words; sink_logits=1 (random). Throws bad_case.
 bench_case parse_case(std::string_view text);
 
 }  // namespace bench

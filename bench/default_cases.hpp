@@ -17,6 +17,21 @@ inline constexpr char const* default_cases[] = {
     "decode storage=f32 kv=32768 heads=32:8 dim=128 layout=tokens threads=1",
     "decode storage=f32 mask=causal+window:4096 kv=32768 heads=32:8 dim=128 source=rolling",
     "decode storage=f32 kv=32768 heads=32:8 dim=128 threads=2",
+    // Every mask where at least 512 keys are seen in a row, to compare with causal.
+    "prefill mask=causal+chunk:2048 len=8192 heads=8:2 dim=128",
+    "prefill mask=causal+window:1024+sinks:4 len=8192 heads=8:2 dim=128",
+    "prefill mask=window:1024:1024 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal+prefix:3000 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal+documents:700,900,1500,512,1300,1100,1580,600 len=8192 heads=8:2 dim=128",
+    "prefill mask=spans:576:1024 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal+padding:700 len=4096 heads=8:2 dim=128",
+    "append mask=tree:64 len=64 kv=4096 heads=32:8 dim=128",
+    "prefill mask=dense len=4096 heads=8:2 dim=128",
+    // And every score.
+    "prefill mask=causal softcap=50 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal alibi=1 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal bias=1 len=4096 heads=8:2 dim=128",
+    "prefill mask=causal sink_logits=1 len=4096 heads=8:2 dim=128",
 };
 
 }  // namespace bench

@@ -26,8 +26,26 @@ constexpr char const* usage =
     "  append   len=N kv=M     N queries at the end of M keys\n"
     "  decode   kv=M           one query at the end of M keys\n"
     "           heads=Q:KV dim=D     needed by all\n"
-    "           mask=causal|full|window:N, joined by +    layout=tokens|heads\n"
-    "           source=contiguous|rolling  vdim=D  threads=T  storage=f32\n"
+    "           vdim=D  threads=T  storage=f32  layout=tokens|heads  source=contiguous|rolling\n"
+    "           mask=TERM+TERM...    softcap=C  alibi=1  bias=1  sink_logits=1\n"
+    "\n"
+    "Terms of a mask, joined by + as by \"and\", causal by default:\n"
+    "  full              every key; stands alone\n"
+    "  causal            keys up to the query's own\n"
+    "  window:N          the N most recent keys (with causal: N in all)\n"
+    "  window:L:R        L keys before the query's own and R behind it\n"
+    "  chunk:N           the query's own chunk of N positions\n"
+    "  sinks:N           or the first N keys: widens the window or chunk directly before it\n"
+    "  prefix:N          or the first N keys: widens everything before it\n"
+    "  documents:A,B,..  the query's own document; the lengths sum to the keys\n"
+    "  spans:N:M         or the same span, of N tokens, one every M: widens everything before it,\n"
+    "                    or causal if it comes first\n"
+    "  tree:N            append: the N=len new tokens are a binary tree of drafts\n"
+    "  padding:N         N slots of padding on the left, before all that the other terms say\n"
+    "  dense             causal, as a tensor of a byte per pair\n"
+    "From left to right: causal+window:512+prefix:100 is (causal and window) or prefix;\n"
+    "causal+window:512+sinks:4 is causal and (window or sinks). A rolling source serves full,\n"
+    "causal, windows and chunks. Scores are capped first, then ALiBi's, then biased.\n"
     "\n"
     "Without --case a table of its own is timed. Exit status: 1 if an answer was wrong (it is not\n"
     "timed), 2 for a case that can't be read. --spoil-answers makes every answer wrong, for "
@@ -54,7 +72,7 @@ class runner {
     if (!attend(0, team_)) return false;
     if (spoil) out.back() += 1e-3f;
     index const pairs = problem_.visible().pairs * problem_.of().q_heads;
-    verdict_ = verify(problem_.call(0), pairs, problem_.of().window());
+    verdict_ = verify(problem_.call(0), pairs, problem_.mask().edges());
     if (!verdict_.right) return false;
     answer_ = out;
 
@@ -116,6 +134,9 @@ class runner {
     counters["pct_of_peak"] = 100.0 * (paired_peak ? r.of_peak : gflops * stretch / peak);
     counters["pct_of_stream"] = 100.0 * (paired_stream ? r.of_stream : gb_per_s * stretch / stream);
     counters["extra_bytes"] = static_cast<double>(extra_bytes_);
+    counters["mask_bytes"] = static_cast<double>(problem_.mask().bytes());
+    counters["dense_mask_bytes"] = static_cast<double>(problem_.dense_mask_bytes());
+    counters["visible_pairs"] = static_cast<double>(problem_.visible().pairs);
     counters["peak_gflops"] = peak;
     counters["stream_gb_per_s"] = stream;
     counters["verified_rows"] = static_cast<double>(verdict_.rows);

@@ -2,6 +2,7 @@
 #include "problem.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <numbers>
 #include <random>
 
@@ -37,36 +38,65 @@ class normals {
   index next_ = 0;
 };
 
-visible_work count_visible(mask_choice const& mask, oriel::range queries, oriel::range keys) {
+visible_work count_visible(oriel::any_mask const& mask, oriel::range queries, oriel::range keys) {
+  constexpr index tokens = 64;  // bits of a word
+  constexpr index block = 512;
   visible_work work;
-  std::vector<oriel::range> seen;
-  for (index q = queries.begin; q < queries.end; ++q) {
-    // Of one query, the reach of every mask here is exactly what it sees.
-    auto const row = std::visit([q](auto const& m) { return m.reach({q, q + 1}); }, mask);
-    for (oriel::range part : row) {
-      part = intersect(part, keys);
-      work.pairs += part.size();
-      if (part.empty()) continue;
-      // Rows of neighbouring queries overlap: most are absorbed at once.
-      if (!seen.empty() && part.begin <= seen.back().end && part.begin >= seen.back().begin) {
-        seen.back().end = oriel::max_of(seen.back().end, part.end);
-      } else {
-        seen.push_back(part);
+  std::vector<char> seen(static_cast<std::size_t>(keys.size()));
+  for (index q = queries.begin; q < queries.end; q += tokens) {
+    oriel::row_tile const rows{0, static_cast<int>(oriel::min_of(tokens, queries.end - q)), 1, q};
+    for (index k = keys.begin; k < keys.end; k += block) {
+      oriel::range const part{k, oriel::min_of(k + block, keys.end)};
+      oriel::coverage const covered = mask.cover(rows.queries(), part);
+      if (covered == oriel::coverage::none) continue;
+      char* const mark = seen.data() + (k - keys.begin);
+      if (covered == oriel::coverage::all) {
+        std::fill_n(mark, part.size(), char{1});
+        work.pairs += rows.count * part.size();
+        continue;
+      }
+      std::uint64_t word[block];
+      mask.visible_rows(rows, part, word);
+      for (index i = 0; i < part.size(); ++i) {
+        if (word[i] != 0) mark[i] = 1;
+        work.pairs += std::popcount(word[i]);
       }
     }
   }
-  std::sort(seen.begin(), seen.end(),
-            [](oriel::range a, oriel::range b) { return a.begin < b.begin; });
-  index end = keys.begin;
-  for (oriel::range const part : seen) {
-    work.keys += oriel::range{oriel::max_of(part.begin, end), part.end}.size();
-    end = oriel::max_of(end, part.end);
-  }
+  work.keys = std::count(seen.begin(), seen.end(), char{1});
   return work;
 }
 
-oriel::any_mask any_of(mask_choice const& mask) {
-  return std::visit([](auto const& m) { return oriel::any_mask(m); }, mask);
+/// a, then b; what is absent (nullptr) does nothing.
+template <class A, class B>
+auto joined_scores(A const& a, B const& b) {
+  if constexpr (std::is_null_pointer_v<A>) {
+    return b;
+  } else if constexpr (std::is_null_pointer_v<B>) {
+    return a;
+  } else {
+    return a >> b;
+  }
+}
+
+/// The functors that are there, as a user would write them: one type.
+oriel::any_score any_of(oriel::softcap const* cap, oriel::alibi const* slopes,
+                        oriel::bias const* added) {
+  auto const choose = [](auto const* functor, auto&& then) {
+    return functor != nullptr ? then(*functor) : then(nullptr);
+  };
+  return choose(cap, [&](auto const& a) {
+    return choose(slopes, [&](auto const& b) {
+      return choose(added, [&](auto const& c) -> oriel::any_score {
+        auto const all = joined_scores(joined_scores(a, b), c);
+        if constexpr (std::is_null_pointer_v<std::remove_const_t<decltype(all)>>) {
+          return {};
+        } else {
+          return all;
+        }
+      });
+    });
+  });
 }
 
 oriel::cache_shape ring_shape(bench_case const& c, index rows) {
@@ -78,9 +108,9 @@ oriel::cache_shape ring_shape(bench_case const& c, index rows) {
 problem::problem(bench_case const& c)
     : case_(c),
       held_(c.held_rows()),
-      first_(c.from == source::rolling ? held_ / 2 : 0),  // the ring wraps in its middle
-      visible_(count_visible(c.mask, {first_ + held_ - c.q_len, first_ + held_},
-                             {first_, first_ + held_})),
+      first_(c.first_row()),
+      mask_(c.mask, queries(), keys()),
+      visible_(count_visible(mask_.mask(), queries(), keys())),
       instance_bytes_(oriel::round_up(c.kv_bytes(held_), oriel::storage_alignment)),
       instances_(1),
       q_(static_cast<std::size_t>(c.q_len * c.q_heads * c.dim)),
@@ -101,6 +131,29 @@ problem::problem(bench_case const& c)
   }
   memory_ = std::make_unique<pages>(instance_bytes_ * instances_);
   fill();
+  fill_score();
+}
+
+void problem::fill_score() {
+  normals random(20240608);
+  score_choice const& s = case_.score;
+  if (s.sink_logits) {
+    sink_logits_.resize(static_cast<std::size_t>(case_.q_heads));
+    random.fill(sink_logits_.data(), case_.q_heads);
+  }
+  if (s.bias) {
+    bias_.resize(static_cast<std::size_t>(case_.q_len * held_));
+    random.fill(bias_.data(), static_cast<index>(bias_.size()));
+  }
+  for (index h = 0; s.alibi && h < case_.q_heads; ++h) {
+    slopes_.push_back(oriel::alibi_slope(h, case_.q_heads));
+  }
+  oriel::softcap const cap{s.softcap.value_or(1.0f)};
+  oriel::alibi const slopes{slopes_};
+  oriel::bias const added{
+      .data = bias_.data(), .queries = queries(), .keys = keys(), .query_stride = held_};
+  score_ =
+      any_of(s.softcap ? &cap : nullptr, s.alibi ? &slopes : nullptr, s.bias ? &added : nullptr);
 }
 
 void problem::fill() {
@@ -152,7 +205,9 @@ oriel::attention problem::call(index instance) {
                                    : oriel::any_source(contiguous_at(instance));
   return {.q = {q_.data(), case_.q_len, case_.q_heads, case_.dim},
           .kv = kv,
-          .mask = any_of(case_.mask),
+          .mask = mask_.mask(),
+          .score = score_,
+          .sink_logits = sink_logits_,
           .out = {out_.data(), case_.q_len, case_.q_heads, case_.v_dim}};
 }
 

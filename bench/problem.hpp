@@ -32,6 +32,9 @@ class problem {
   /// The call on cache `instance`; every instance writes the same output.
   oriel::attention call(index instance);
   std::vector<float>& out() noexcept { return out_; }
+  built_mask const& mask() const noexcept { return mask_; }
+  /// What the mask would take as a byte per pair.
+  index dense_mask_bytes() const noexcept { return case_.q_len * held_; }
   /// The keys and values of all instances.
   std::span<float const> stored() const noexcept { return memory_->floats(); }
 
@@ -42,10 +45,14 @@ class problem {
  private:
   oriel::contiguous contiguous_at(index instance) const noexcept;
   void fill();
+  void fill_score();
+  oriel::range keys() const noexcept { return {first_, first_ + held_}; }
+  oriel::range queries() const noexcept { return {keys().end - case_.q_len, keys().end}; }
 
   bench_case case_;
   index held_;   ///< rows of keys in memory
   index first_;  ///< position of the first
+  built_mask mask_;
   visible_work visible_;
   index instance_bytes_;
   index instances_;
@@ -53,6 +60,10 @@ class problem {
   std::vector<oriel::rolling_cache<>> rings_;
   std::vector<float> q_;
   std::vector<float> out_;
+  std::vector<float> slopes_;
+  std::vector<float> bias_;
+  std::vector<float> sink_logits_;
+  oriel::any_score score_;
   oriel::attend_plan plan_;
   oriel::aligned_bytes workspace_;
 };

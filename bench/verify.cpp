@@ -25,7 +25,7 @@ void compare(float const* answer, double const* truth, index dim, verdict& so_fa
 }
 
 /// Query tokens to compare with the definition.
-std::set<index> sample(oriel::attention const& call, std::optional<index> window) {
+std::set<index> sample(oriel::attention const& call, mask_edges const& edges) {
   std::set<index> tokens;
   oriel::range const queries = call.queries();
   auto const add_edge = [&](index position) {
@@ -35,14 +35,13 @@ std::set<index> sample(oriel::attention const& call, std::optional<index> window
   };
   tokens.insert(0);
   tokens.insert(call.q.tokens - 1);
-  index const first_key = call.kv.positions().begin;
   for (index const step : {oriel::tile_keys, oriel::leaf_keys}) {
     index const edge = oriel::round_down(queries.begin + step, step);  // the first one in the call
     add_edge(edge);
     add_edge(oriel::round_down(queries.end - 1, step));
-    if (window) add_edge(edge + *window);
+    for (index const width : edges.widths) add_edge(edge + width);
   }
-  if (window) add_edge(first_key + *window);
+  for (index const position : edges.positions) add_edge(position);
   constexpr index enough_rows = 64;
   std::mt19937_64 random(1);
   std::uniform_int_distribution<index> any(0, call.q.tokens - 1);
@@ -55,9 +54,9 @@ std::set<index> sample(oriel::attention const& call, std::optional<index> window
   return tokens;
 }
 
-void compare_sampled(oriel::attention const& call, std::optional<index> window, verdict& so_far) {
+void compare_sampled(oriel::attention const& call, mask_edges const& edges, verdict& so_far) {
   std::vector<double> truth(static_cast<std::size_t>(call.q.heads * call.out.dim));
-  for (index const token : sample(call, window)) {
+  for (index const token : sample(call, edges)) {
     oriel::attention row = call;
     row.q = call.q.slice({token, token + 1});
     row.first_query = call.queries().begin + token;
@@ -71,13 +70,40 @@ void compare_sampled(oriel::attention const& call, std::optional<index> window, 
   }
 }
 
-/// Attention of one head for a block of tokens, every key in double.
-void compare_block(oriel::attention const& call, index head, oriel::range tokens,
-                   matrix const& all_k, matrix const& all_v, verdict& so_far) {
+/// What the mask shows of a block of tokens, asked once for all heads of a group.
+struct block_mask {
+  oriel::range tokens;
+  oriel::range queries;  ///< their positions
+  oriel::range keys;     ///< positions of all keys that any of them may see
+  std::vector<char> seen = {};
+
+  bool at(index t, index i) const {
+    return seen[static_cast<std::size_t>(t * keys.size() + i)] != 0;
+  }
+};
+
+block_mask mask_of(oriel::attention const& call, oriel::range tokens) {
   index const first = call.queries().begin;
   oriel::range const held = call.kv.positions();
   oriel::range const queries{first + tokens.begin, first + tokens.end};
-  oriel::range const keys = intersect(call.mask.reach(queries), oriel::key_ranges(held)).hull();
+  auto const reach = intersect(call.mask.reach(queries), oriel::key_ranges(held));
+  block_mask block{.tokens = tokens,
+                   .queries = queries,
+                   .keys = reach.empty() ? oriel::range{held.begin, held.begin} : reach.hull()};
+  for (index q = queries.begin; q < queries.end; ++q) {
+    for (index k = block.keys.begin; k < block.keys.end; ++k) {
+      block.seen.push_back(call.mask.visible(q, k) ? 1 : 0);
+    }
+  }
+  return block;
+}
+
+/// Attention of one head for a block of tokens, every key in double.
+void compare_block(oriel::attention const& call, index head, block_mask const& block,
+                   matrix const& all_k, matrix const& all_v, verdict& so_far) {
+  oriel::range const held = call.kv.positions();
+  oriel::range const tokens = block.tokens;
+  oriel::range const keys = block.keys;
   matrix q(tokens.size(), call.q.dim);
   for (index t = 0; t < tokens.size(); ++t) {
     for (index d = 0; d < call.q.dim; ++d) q(t, d) = call.q.row(tokens.begin + t, head)[d];
@@ -88,16 +114,24 @@ void compare_block(oriel::attention const& call, index head, oriel::range tokens
   matrix p(tokens.size(), keys.size());
   p.noalias() = q * k.transpose();
   for (index t = 0; t < tokens.size(); ++t) {
+    index const query = block.queries.begin + t;
+    double top = hidden;
     for (index i = 0; i < keys.size(); ++i) {
-      if (!call.mask.visible(queries.begin + t, keys.begin + i)) p(t, i) = hidden;
+      index const key = keys.begin + i;
+      p(t, i) = block.at(t, i) ? call.score.exact(p(t, i), query, head, key) : hidden;
+      top = std::fmax(top, p(t, i));
     }
-    double const top = p.row(t).maxCoeff();
     if (top == hidden) {
       p.row(t).setZero();
       continue;
     }
     p.row(t) = (p.row(t).array() - top).exp();
-    p.row(t) /= p.row(t).sum();
+    double total = p.row(t).sum();
+    if (!call.sink_logits.empty()) {
+      total +=
+          std::exp(static_cast<double>(call.sink_logits[static_cast<std::size_t>(head)]) - top);
+    }
+    p.row(t) /= total;
   }
   matrix truth(tokens.size(), call.out.dim);
   truth.noalias() = p * v;
@@ -117,11 +151,11 @@ void compare_all(oriel::attention const& call, verdict& so_far) {
       for (index d = 0; d < shape.head_dim; ++d) k(i, d) = run.k[d];
       for (index d = 0; d < shape.v_dim; ++d) v(i, d) = run.v[d];
     }
-    constexpr index block = 64;
-    for (index h = 0; h < call.heads().group(); ++h) {
-      for (index t = 0; t < call.q.tokens; t += block) {
-        oriel::range const tokens{t, oriel::min_of(t + block, call.q.tokens)};
-        compare_block(call, call.heads().first_q_head(kv_head) + h, tokens, k, v, so_far);
+    constexpr index step = 64;
+    for (index t = 0; t < call.q.tokens; t += step) {
+      block_mask const block = mask_of(call, {t, oriel::min_of(t + step, call.q.tokens)});
+      for (index h = 0; h < call.heads().group(); ++h) {
+        compare_block(call, call.heads().first_q_head(kv_head) + h, block, k, v, so_far);
       }
     }
   }
@@ -129,9 +163,9 @@ void compare_all(oriel::attention const& call, verdict& so_far) {
 
 }  // namespace
 
-verdict verify(oriel::attention const& call, index pairs, std::optional<index> window) {
+verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges) {
   verdict sampled;
-  compare_sampled(call, window, sampled);
+  compare_sampled(call, edges, sampled);
   verdict all;
   if (pairs <= index{1} << 26) {
     compare_all(call, all);

@@ -2,12 +2,9 @@
 // Is an answer right? Asked before it is timed.
 #pragma once
 
-#include <optional>
-#include <oriel/oriel.hpp>
+#include "built_mask.hpp"
 
 namespace bench {
-
-using oriel::index;
 
 struct verdict {
   bool right = false;
@@ -17,10 +14,10 @@ struct verdict {
 };
 
 /// Compares call.out with double precision. Always with oriel::reference, on at least 64 rows (all,
-/// if there are fewer): the first, the last, those at each side of a tile's, a leaf's and
-/// `window`'s edges, and seeded random ones. And where the call has at most 2^26 pairs in all heads
+/// if there are fewer): the first, the last, those at each side of a tile's, a leaf's and the
+/// mask's edges, and seeded random ones. And where the call has at most 2^26 pairs in all heads
 /// (`pairs`) every row, with a dense product of blocks in double. Right: error <= 2e-6 * largest,
 /// and no NaN.
-verdict verify(oriel::attention const& call, index pairs, std::optional<index> window);
+verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges);
 
 }  // namespace bench

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""Cases in the words of oriel_bench --case (bench/case.hpp)."""
+"""Cases in the words of oriel_bench --case (bench/case.hpp), but for masks and scores that no peer
+has: those are refused."""
 
 from dataclasses import dataclass
 
@@ -108,7 +109,7 @@ def _mask(text: str) -> tuple[bool, int | None]:
         if term.startswith("window:"):
             window = _positive(term.removeprefix("window:"), term)
         elif term not in ("full", "causal"):
-            raise BadCase(f"'{term}': unknown mask term (full, causal, window:N)")
+            raise BadCase(f"'{term}': not a mask term here (full, causal, window:N)")
     return "causal" in names, window
 
 

@@ -42,6 +42,63 @@ if(NOT verified EQUAL 600)
   message(FATAL_ERROR "verified_rows is '${verified}', expected 600")
 endif()
 
+# Every mask and score: right answers, and pairs as counted one by one from the masks' definitions.
+set(masks
+  "prefill mask=causal+chunk:64 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+window:100+sinks:4 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+chunk:64+sinks:4 len=300 heads=4:2 dim=16"
+  "prefill mask=window:30:50 len=300 heads=4:2 dim=16"
+  "prefill mask=window:0:9 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+prefix:70 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+documents:20,130,1,149 len=300 heads=4:2 dim=16"
+  "prefill mask=documents:20,130,1,149 len=300 heads=4:2 dim=16"
+  "append mask=causal+documents:200,100 len=40 kv=300 heads=4:2 dim=16"
+  "prefill mask=spans:20:64 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+window:40+spans:60:64 len=300 heads=4:2 dim=16"
+  "append mask=tree:30 len=30 kv=300 heads=4:2 dim=16"
+  "append mask=tree:30+window:50 len=30 kv=300 heads=4:2 dim=16"
+  "prefill mask=causal+padding:70 len=300 heads=4:2 dim=16"
+  "prefill mask=padding:70+causal+chunk:64 len=300 heads=4:2 dim=16"
+  "prefill mask=dense len=300 heads=4:2 dim=16"
+  "append mask=dense len=30 kv=300 heads=4:2 dim=16"
+  "prefill mask=dense+window:90 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+window:100+chunk:64 len=300 heads=4:2 dim=16"
+  "prefill mask=chunk:64+causal len=300 heads=4:2 dim=16"
+  "prefill mask=causal+window:50+prefix:100 len=300 heads=4:2 dim=16"
+  "prefill mask=causal+window:50+sinks:4+prefix:100+chunk:128+sinks:2 len=300 heads=4:2 dim=16"
+  "prefill mask=full len=300 heads=4:2 dim=16"
+  "prefill mask=causal softcap=50 len=150 heads=4:2 dim=16"
+  "prefill mask=causal alibi=1 len=150 heads=4:2 dim=16"
+  "prefill mask=causal bias=1 sink_logits=1 len=150 heads=4:2 dim=16"
+  "append mask=causal+window:90 softcap=2 alibi=1 bias=1 sink_logits=1 len=3 kv=300 heads=4:2 dim=8"
+  "decode mask=causal+chunk:128 kv=1100 source=rolling heads=4:2 dim=16"
+  "append mask=causal+window:100+chunk:128 len=7 kv=1100 source=rolling heads=4:2 dim=16"
+  "decode mask=window:50:3 bias=1 kv=1500 source=rolling heads=4:2 dim=16"
+  "decode sink_logits=1 alibi=1 mask=causal+window:700+sinks:4 kv=1500 heads=4:2 dim=16")
+set(pairs
+  9310 25844 10254 22560 2955 47565 19901 39502 3220 46100 20096 8224 1159 26565 6981 45150 8565
+  22995 9310 9310 38775 19715 90000 11325 11325 11325 270 76 511 51 704)
+set(arguments_of_masks --benchmark_format=json --benchmark_min_time=0.001)
+foreach(case IN LISTS masks)
+  list(APPEND arguments_of_masks --case "${case}")
+endforeach()
+run("${BENCH}" ${arguments_of_masks})
+expect_equal("exit status of the masks" "${status}" 0)
+foreach(case expected IN ZIP_LISTS masks pairs)
+  list(FIND masks "${case}" row)
+  string(JSON counted GET "${out}" benchmarks ${row} visible_pairs)
+  if(NOT counted EQUAL expected)
+    message(FATAL_ERROR "visible_pairs of '${case}' is ${counted}, expected ${expected}")
+  endif()
+  expect_positive("${out}" benchmarks ${row} pct_of_peak)
+  expect_positive("${out}" benchmarks ${row} mask_bytes)
+endforeach()
+string(JSON dense GET "${out}" benchmarks 0 dense_mask_bytes)
+string(JSON ours GET "${out}" benchmarks 0 mask_bytes)
+if(NOT dense EQUAL 90000 OR ours GREATER 128)
+  message(FATAL_ERROR "a mask of ${ours} bytes instead of ${dense} makes no sense")
+endif()
+
 # A wrong answer is not timed, and the program fails.
 run("${BENCH}" --spoil-answers ${arguments})
 expect_equal("exit status with spoiled answers" "${status}" 1)
@@ -91,6 +148,41 @@ expect_refused("window:" "prefill mask=window: len=8 ${size}")
 expect_refused("tree" "prefill mask=causal+tree len=8 ${size}")
 expect_refused("full" "prefill mask=full+causal len=8 ${size}")
 expect_refused("causal" "prefill mask=causal+causal len=8 ${size}")
+expect_refused("colour" "prefill mask=causal+colour len=8 ${size}")
+expect_refused("" "prefill mask=causal+ len=8 ${size}")
+expect_refused("window:4" "prefill mask=window:8+window:4 len=8 ${size}")
+expect_refused("window:-1:4" "prefill mask=window:-1:4 len=8 ${size}")
+expect_refused("window:1:2:3" "prefill mask=window:1:2:3 len=8 ${size}")
+expect_refused("chunk:0" "prefill mask=causal+chunk:0 len=8 ${size}")
+expect_refused("chunk" "prefill mask=causal+chunk len=8 ${size}")
+expect_refused("chunk:4:4" "prefill mask=causal+chunk:4:4 len=8 ${size}")
+expect_refused("sinks:4" "prefill mask=causal+sinks:4 len=8 ${size}")
+expect_refused("sinks:4" "prefill mask=sinks:4+window:8 len=8 ${size}")
+expect_refused("sinks:2" "prefill mask=window:8+sinks:4+sinks:2 len=8 ${size}")
+expect_refused("prefix:x" "prefill mask=causal+prefix:x len=8 ${size}")
+expect_refused("documents:3,4" "prefill mask=causal+documents:3,4 len=8 ${size}")
+expect_refused("documents:3,6" "prefill mask=documents:3,6+padding:1 len=8 ${size}")
+expect_refused("documents:3,0,5" "prefill mask=documents:3,0,5 len=8 ${size}")
+expect_refused("documents:3,5," "prefill mask=documents:3,5, len=8 ${size}")
+expect_refused("documents" "prefill mask=documents len=8 ${size}")
+expect_refused("documents:8" "decode mask=documents:8 kv=8 ${size}")
+expect_refused("tree:4" "prefill mask=tree:4 len=4 ${size}")
+expect_refused("tree:4" "append mask=tree:4 len=5 kv=8 ${size}")
+expect_refused("tree:4" "append mask=tree:4+padding:5 len=4 kv=8 ${size}")
+expect_refused("spans:5:4" "prefill mask=spans:5:4 len=8 ${size}")
+expect_refused("spans:5" "prefill mask=spans:5 len=8 ${size}")
+expect_refused("padding:8" "prefill mask=causal+padding:8 len=8 ${size}")
+expect_refused("dense:1" "prefill mask=dense:1 len=8 ${size}")
+expect_refused("sinks:4" "decode mask=causal+window:4+sinks:4 kv=8 ${size} source=rolling")
+expect_refused("prefix:4" "decode mask=causal+prefix:4 kv=8 ${size} source=rolling")
+expect_refused("dense" "decode mask=dense kv=8 ${size} source=rolling")
+expect_refused("softcap=0" "prefill softcap=0 len=8 ${size}")
+expect_refused("softcap=-5" "prefill softcap=-5 len=8 ${size}")
+expect_refused("softcap=inf" "prefill softcap=inf len=8 ${size}")
+expect_refused("softcap=five" "prefill softcap=five len=8 ${size}")
+expect_refused("alibi=2" "prefill alibi=2 len=8 ${size}")
+expect_refused("bias=yes" "prefill bias=yes len=8 ${size}")
+expect_refused("sink_logits=" "prefill sink_logits= len=8 ${size}")
 expect_refused("threads=0" "prefill len=8 ${size} threads=0")
 expect_refused("layout=rows" "prefill len=8 ${size} layout=rows")
 expect_refused("layout=tokens" "decode kv=8 ${size} source=rolling layout=tokens")
