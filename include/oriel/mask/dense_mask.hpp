@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <bit>
+#include <cstring>
+
 #include "oriel/mask/visible_rows.hpp"
 
 namespace oriel::inline v0 {
@@ -40,14 +43,18 @@ class dense_mask {
   ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept {
     return queries_.contains(q) && keys_.contains(k) && at(q, k);
   }
-  ORIEL_INLINE constexpr coverage cover(range queries, range keys) const noexcept {
+  ORIEL_INLINE coverage cover(range queries, range keys) const noexcept {
     range const q_in = intersect(queries, queries_);
     range const k_in = intersect(keys, keys_);
     bool hidden = q_in != queries || k_in != keys;
     bool seen = false;
-    for (index q = q_in.begin; q < q_in.end; ++q) {
-      for (index k = k_in.begin; k < k_in.end; ++k) (at(q, k) ? seen : hidden) = true;
-      if (hidden && seen) return coverage::some;
+    for (index q = q_in.begin; q < q_in.end && !(hidden && seen); ++q) {
+      for_each_word(q, k_in, [&](index, std::uint64_t bytes, int count) ORIEL_INLINE_LAMBDA {
+        seen = seen || bytes != 0;
+        // A byte is 0 where subtracting 1 borrows and its own highest bit was not set.
+        std::uint64_t const ones = 0x0101'0101'0101'0101 >> (64 - 8 * count);
+        hidden = hidden || ((bytes - ones) & ~bytes & (ones << 7)) != 0;
+      });
     }
     return !seen ? coverage::none : hidden ? coverage::some : coverage::all;
   }
@@ -61,15 +68,32 @@ class dense_mask {
     range const inside = intersect(keys, keys_);
     for_each_token(rows, [&](index q, std::uint64_t token) ORIEL_INLINE_LAMBDA {
       if (!queries_.contains(q)) return;
-      for (index k = inside.begin; k < inside.end; ++k) {
-        if (at(q, k)) word[k - keys.begin] |= token;
-      }
+      for_each_word(q, inside, [&](index k, std::uint64_t bytes, int) ORIEL_INLINE_LAMBDA {
+        for (; bytes != 0; bytes >>= 8, ++k) {
+          if ((bytes & 0xff) != 0) word[k - keys.begin] |= token;
+        }
+      });
     });
   }
 
  private:
-  ORIEL_INLINE constexpr bool at(index q, index k) const noexcept {
-    return data_[(q - queries_.begin) * query_stride_ + (k - keys_.begin) * key_stride_] != 0;
+  ORIEL_INLINE constexpr bool at(index q, index k) const noexcept { return *pair(q, k) != 0; }
+  ORIEL_INLINE constexpr unsigned char const* pair(index q, index k) const noexcept {
+    return data_ + (q - queries_.begin) * query_stride_ + (k - keys_.begin) * key_stride_;
+  }
+  /// Calls f(first key, bytes of some keys from there on, the first in the lowest byte, their
+  /// number): eight at a time where they lie side by side.
+  template <class F>
+  ORIEL_INLINE void for_each_word(index q, range keys, F&& f) const noexcept {
+    index k = keys.begin;
+    if constexpr (std::endian::native == std::endian::little) {
+      for (; key_stride_ == 1 && k + 8 <= keys.end; k += 8) {
+        std::uint64_t bytes;
+        std::memcpy(&bytes, pair(q, k), sizeof bytes);
+        f(k, bytes, 8);
+      }
+    }
+    for (; k < keys.end; ++k) f(k, std::uint64_t{*pair(q, k)}, 1);
   }
 
   unsigned char const* data_;
