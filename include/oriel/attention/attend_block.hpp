@@ -60,8 +60,7 @@ ORIEL_INLINE void for_each_row(attention const& call, index head, row_tile const
                                F&& f) noexcept {
   index const first_head = call.heads().first_q_head(head);
   for (int r = 0; r < rows.count; ++r) {
-    index const packed = rows.first + r;
-    f(packed / rows.group, first_head + packed % rows.group, r);
+    f(rows.token(r), first_head + rows.head(r), r);
   }
 }
 

@@ -119,7 +119,7 @@ struct each_document {
       while (end < rows.count && own.contains(rows.position(end))) ++end;
       range const inside = intersect(keys, own);
       if (own.contains(rows.position(row)) && !inside.empty()) {
-        row_tile const inner{rows.first + row, end - row, rows.group, rows.first_query - own.begin};
+        row_tile const inner = rows.part(row, end, -own.begin);
         constexpr index block = 64;
         for (range part = inside; !part.empty(); part.begin += block) {
           range const now{part.begin, min_of(part.begin + block, part.end)};

@@ -51,9 +51,7 @@ struct left_padded {
     word += hidden_keys;
     for (index i = 0; i < left.size(); ++i) word[i] = 0;
     if (hidden == rows.count) return;
-    row_tile const inner{rows.first + hidden, rows.count - hidden, rows.group,
-                         rows.first_query - slots};
-    v0::visible_rows(of, inner, left, word);
+    v0::visible_rows(of, rows.part(hidden, rows.count, -slots), left, word);
     for (index i = 0; i < left.size(); ++i) word[i] <<= hidden;
   }
 
