@@ -28,3 +28,4 @@
 #include "oriel/score/bias.hpp"
 #include "oriel/score/softcap.hpp"
 #include "oriel/score/then.hpp"
+#include "oriel/select/moba.hpp"

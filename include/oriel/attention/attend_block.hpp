@@ -86,78 +86,161 @@ ORIEL_INLINE index next_tile(key_ranges const& keys, index from) noexcept {
   return INT64_MAX;
 }
 
-/// What tile `i` of a block may ask the memory for while it absorbs the key tile `keys`: the decode
+/// Row tiles that take turns at each key tile.
+struct tile_group {
+  static constexpr int most = block_tiles > block_heads ? block_tiles : block_heads;
+
+  bool decode = false;
+  int count = 0;
+  row_tile rows[most] = {};
+  index head[most] = {};  ///< kv head
+  key_ranges reach[most] = {};
+  key_ranges any = {};  ///< that any of the tiles reaches
+
+  ORIEL_INLINE void add(row_tile const& tile, index kv_head, key_ranges const& keys) noexcept {
+    rows[count] = tile;
+    head[count] = kv_head;
+    reach[count] = keys;
+    any = unite(any, keys);
+    ++count;
+  }
+};
+
+/// What tile `i` of a group may ask the memory for while it absorbs the key tile `keys`: the decode
 /// kernel the keys that are scored next, a row tile its part of the next key tile.
-ORIEL_INLINE kv_run run_ahead(attention const& call, block const& b, int i, range keys,
-                              key_ranges const& reach) noexcept {
-  bool const next_head = b.cut.decode && i + 1 < b.count;
-  index const tile = next_head ? keys.begin : next_tile(reach, keys.end);
+ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
+                              range keys) noexcept {
+  bool const next_head = g.decode && i + 1 < g.count;
+  index const tile = next_head ? keys.begin : next_tile(g.any, keys.end);
   if (tile == INT64_MAX) return {};
-  range const wanted = intersect(reach, key_ranges({tile, tile + tile_keys})).hull();
-  kv_run run = call.kv.run_at(b.head(next_head ? i + 1 : b.cut.decode ? 0 : i), wanted.begin);
+  range const wanted = intersect(g.any, key_ranges({tile, tile + tile_keys})).hull();
+  kv_run run = call.kv.run_at(g.head[next_head ? i + 1 : g.decode ? 0 : i], wanted.begin);
   run.rows = min_of(run.rows, wanted.size());
-  if (b.cut.decode) return run;
-  index const part = ceil_div(run.rows, b.count);
+  if (g.decode) return run;
+  index const part = ceil_div(run.rows, g.count);
   index const skipped = min_of(i * part, run.rows);
   run = run.from(skipped);
   run.rows = min_of(run.rows, part);
   return run;
 }
 
-/// A block over the leaves `leaves`, each merged into its tile's total from left to right. The
-/// result goes to `split`, the state of a block's leaf, or is written where there is none.
+/// The states of a group over the leaves `leaves`, each merged into its tile's total from left to
+/// right, which kernels[i] then holds.
 template <class Arch, class Kernel>
 void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
-                  block const& b, key_ranges const& leaves,
-                  softmax_state<Arch> const* split) noexcept {
-  constexpr int most = block_tiles > block_heads ? block_tiles : block_heads;
-  row_tile rows[most];
-  key_ranges reach[most];
-  key_ranges any;  // that any of the tiles reaches
+                  tile_group const& g, key_ranges const& leaves) noexcept {
   // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s). A functor takes natural units.
   double const base = call.score ? 1.0 : log2_e;
   auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * base);
-  for (int i = 0; i < b.count; ++i) {
-    rows[i] = b.rows(call, i);
-    reach[i] = reach_of(call, rows[i]);
-    any = unite(any, reach[i]);
-    for_each_row(call, b.head(i), rows[i], [&](index token, index q_head, int r) {
+  for (int i = 0; i < g.count; ++i) {
+    for_each_row(call, g.head[i], g.rows[i], [&](index token, index q_head, int r) {
       scratch.q[r] = call.q.row(token, q_head);
     });
-    kernels[i].begin(scratch.q, rows[i].count, scale);
+    kernels[i].begin(scratch.q, g.rows[i].count, scale);
   }
   for (index leaf = 0; leaf < leaves.size(); ++leaf) {
     index const begin = leaves.nth(leaf) * leaf_keys;
     index const end = begin + leaf_keys;
-    index at = next_tile(any, begin);
+    index at = next_tile(g.any, begin);
     if (at >= end) continue;
-    for (int i = 0; i < b.count; ++i) kernels[i].begin_leaf(rows[i].count);
-    for (; at < end; at = next_tile(any, at + tile_keys)) {
-      for (int i = 0; i < b.count; ++i) {
+    for (int i = 0; i < g.count; ++i) kernels[i].begin_leaf(g.rows[i].count);
+    for (; at < end; at = next_tile(g.any, at + tile_keys)) {
+      for (int i = 0; i < g.count; ++i) {
         range const tile{at, at + tile_keys};
-        range const keys = intersect(reach[i], key_ranges(tile)).hull();
+        range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
-        kernels[i].expect(run_ahead(call, b, i, tile, any));
-        absorb_tile(kernels[i], call, b.head(i), rows[i], keys, at, scratch.word);
+        kernels[i].expect(run_ahead(call, g, i, tile));
+        absorb_tile(kernels[i], call, g.head[i], g.rows[i], keys, at, scratch.word);
       }
     }
-    for (int i = 0; i < b.count; ++i) kernels[i].end_leaf(rows[i].count);
-  }
-  for (int i = 0; i < b.count; ++i) {
-    softmax_state<Arch> const& state = split != nullptr ? *split : scratch.state;
-    kernels[i].end(state, rows[i].count);
-    if (split == nullptr) write_rows(call, b.head(i), rows[i], state);
+    for (int i = 0; i < g.count; ++i) kernels[i].end_leaf(g.rows[i].count);
   }
 }
 
-/// The same with the kernel that the block takes.
+/// A block of dense tiles. The result goes to `split`, the state of a block's leaf, or is written
+/// where there is none.
+template <class Arch, class Kernel>
+void attend_dense(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
+                  block const& b, key_ranges const& leaves,
+                  softmax_state<Arch> const* split) noexcept {
+  tile_group g{.decode = b.cut.decode};
+  for (int i = 0; i < b.count; ++i) {
+    row_tile const rows = b.rows(call, i);
+    g.add(rows, b.head(i), reach_of(call, rows));
+  }
+  attend_tiles(kernels, scratch, call, g, leaves);
+  for (int i = 0; i < g.count; ++i) {
+    softmax_state<Arch> const& state = split != nullptr ? *split : scratch.state;
+    kernels[i].end(state, g.rows[i].count);
+    if (split == nullptr) write_rows(call, g.head[i], g.rows[i], state);
+  }
+}
+
+/// A segment of rows that choose their blocks: block after block, the rows that chose it are
+/// gathered into tiles, whose states are merged into the rows' own.
+template <class Arch, class Kernel>
+void attend_chosen(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
+                   block const& b) noexcept {
+  segment_scratch<Arch> const& own = scratch.segment;
+  row_tile const rows = b.rows(call, 0);
+  index const head = b.head(0);
+  index const most = call.select.most();
+  index const most_tiles = b.cut.decode ? 1 : block_tiles;
+  range const held = call.kv.positions();
+  for_each_row(call, head, rows, [&](index token, index q_head, int r) {
+    own.next[r] = 0;
+    own.count[r] = call.select.choose(
+        {call.q.row(token, q_head), rows.position(r), q_head, head, held}, own.chosen + r * most);
+  });
+  own.state.reset(rows.count);
+  while (true) {
+    index now = INT64_MAX;  // the first block that is not done
+    for (int r = 0; r < rows.count; ++r) {
+      if (own.next[r] < own.count[r]) now = min_of(now, own.chosen[r * most + own.next[r]]);
+    }
+    if (now == INT64_MAX) break;
+    index takers = 0;
+    for (int r = 0; r < rows.count; ++r) {
+      if (own.next[r] == own.count[r] || own.chosen[r * most + own.next[r]] != now) continue;
+      own.list[takers++] = r;
+      ++own.next[r];
+    }
+    key_ranges const keys(range{now * call.select.block(), (now + 1) * call.select.block()});
+    for (index done = 0; done < takers;) {
+      tile_group g{.decode = b.cut.decode};
+      index const first = done;
+      for (; done < takers && g.count < most_tiles; done += b.cut.tile_rows) {
+        row_tile const tile{rows.first, static_cast<int>(min_of(b.cut.tile_rows, takers - done)),
+                            rows.group, rows.first_query, own.list + done};
+        g.add(tile, head, intersect(reach_of(call, tile), keys));
+      }
+      attend_tiles(kernels, scratch, call, g, leaves_of(g.any));
+      for (int i = 0; i < g.count; ++i) {
+        kernels[i].end(scratch.state, g.rows[i].count);
+        for (int r = 0; r < g.rows[i].count; ++r) {
+          own.state.from(own.list[first + i * b.cut.tile_rows + r]).merge(scratch.state.from(r), 1);
+        }
+      }
+    }
+  }
+  write_rows(call, head, rows, own.state);
+}
+
+/// A block with the kernel that it takes, dense or chosen.
 template <class Arch>
 void attend_block(worker_scratch<Arch>& scratch, attention const& call, block const& b,
                   key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
+  auto const attend = [&](auto* kernels) {
+    if (b.chooses()) {
+      attend_chosen(kernels, scratch, call, b);
+    } else {
+      attend_dense(kernels, scratch, call, b, leaves, split);
+    }
+  };
   if (b.cut.decode) {
-    attend_tiles(scratch.decode, scratch, call, b, leaves, split);
+    attend(scratch.decode);
   } else {
-    attend_tiles(scratch.flash, scratch, call, b, leaves, split);
+    attend(scratch.flash);
   }
 }
 

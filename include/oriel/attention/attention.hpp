@@ -9,6 +9,7 @@
 #include "oriel/core/head_map.hpp"
 #include "oriel/mask/any_mask.hpp"
 #include "oriel/score/any_score.hpp"
+#include "oriel/select/selector.hpp"
 
 namespace oriel::inline v0 {
 
@@ -24,6 +25,7 @@ enum class kernel_choice {
 ///   kv   [kv_len, kv_heads, ...]        contiguous{k, v}, a cache, or joined{cache, k, v}
 ///   mask                                causal{}, causal{} & sliding_window{W}, ...; a few bytes
 ///   score                               softcap{c}, alibi{s}, softcap{c} >> alibi{s}, ...
+///   select                              moba{means, top_k}, ...: blocks of keys; else all of them
 ///   sink_logits [q_heads] or empty      a learned logit per head that joins the denominator only
 ///   out  [q_len, q_heads, v_dim]        any strides
 ///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(s_k) over the visible keys
@@ -43,6 +45,7 @@ struct attention {
   any_source kv;
   any_mask mask = full{};
   any_score score = {};
+  any_selector select = {};
   std::span<float const> sink_logits = {};  ///< referred to
   tensor_view<float> out = {};
   tensor_view<float> lse = {};
@@ -166,6 +169,7 @@ status check_inputs(attention const& call) noexcept {
   if (status s = call.score.check(call.q.heads, call.queries(), call.kv.positions()); !s.ok()) {
     return s;
   }
+  if (status s = call.select.check(kv, call.queries()); !s.ok()) return s;
   if (call.q.tokens > 0) {
     for (range const reach : call.mask.reach(call.queries())) {
       if (!intersect(reach, call.kv.lost()).empty()) {

@@ -10,8 +10,10 @@ namespace oriel::inline v0::detail {
 struct row_cut {
   bool decode = false;    ///< the decode kernel, else the row-lane kernel
   index rows = 0;         ///< per kv head: query tokens x group
+  index dense_rows = 0;   ///< the first of them: those that choose no blocks
   index tile_rows = 1;    ///< rows of a tile
-  index head_tiles = 0;   ///< tiles of a kv head
+  index dense_tiles = 0;  ///< tiles of the dense rows of a kv head
+  index head_tiles = 0;   ///< tiles of a kv head; behind the dense ones, segments
   index block_tiles = 1;  ///< most tiles of a block
 };
 
@@ -29,18 +31,27 @@ template <class Arch>
 row_cut cut_rows(attention const& call) noexcept {
   row_cut cut;
   cut.rows = call.q.tokens * call.heads().group();
+  cut.dense_rows = cut.rows;
+  if (call.select) {
+    index const tokens = call.select.dense_before() - call.queries().begin;
+    cut.dense_rows = max_of(0, min_of(tokens, call.q.tokens)) * call.heads().group();
+  }
   cut.decode = cut.rows <= decode_rows && call.kernel == kernel_choice::by_length;
   cut.tile_rows = cut.decode ? decode_rows : tile_shape<Arch>::rows;
-  cut.head_tiles = ceil_div(cut.rows, cut.tile_rows);
+  cut.dense_tiles = ceil_div(cut.dense_rows, cut.tile_rows);
+  cut.head_tiles = cut.dense_tiles + ceil_div(cut.rows - cut.dense_rows, segment_rows);
   cut.block_tiles = !cut.decode ? block_tiles : heads_lie_together(call.kv) ? block_heads : 1;
   return cut;
 }
 
-/// Rows [first, first + count) of a kv head, all tokens and heads of its group packed.
-ORIEL_INLINE row_tile rows_of(attention const& call, index first, index count) noexcept {
-  index const group = call.heads().group();
-  index const left = call.q.tokens * group - first;
-  return {first, static_cast<int>(min_of(count, left)), group, call.queries().begin};
+/// Tile `tile` of a kv head, or a segment: all tokens and heads of its group packed.
+ORIEL_INLINE row_tile rows_of(attention const& call, row_cut const& cut, index tile) noexcept {
+  bool const dense = tile < cut.dense_tiles;
+  index const first =
+      dense ? tile * cut.tile_rows : cut.dense_rows + (tile - cut.dense_tiles) * segment_rows;
+  index const count = dense ? min_of(cut.tile_rows, cut.dense_rows - first)
+                            : min_of(segment_rows, cut.rows - first);
+  return {first, static_cast<int>(count), call.heads().group(), call.queries().begin};
 }
 
 /// The keys that the rows of a tile reach in the source.
@@ -59,11 +70,12 @@ ORIEL_INLINE key_ranges leaves_of(key_ranges const& keys) noexcept {
   return all;
 }
 
-/// What a tile costs, in passes of a decode tile over a tile of keys.
+/// What a tile costs, in passes of a decode tile over a tile of keys. Rows that choose at most
+/// `chosen` keys cost no more.
 template <class Arch>
-ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows,
-                           key_ranges const& reach) noexcept {
-  index const passes = reach.size() / tile_keys + 1;
+ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows, key_ranges const& reach,
+                           index chosen) noexcept {
+  index const passes = min_of(reach.size(), chosen) / tile_keys + 1;
   return passes * (cut.decode ? 1 : 2 * ceil_div(rows.count, lanes<Arch>));
 }
 
@@ -81,8 +93,10 @@ struct block {
 
   ORIEL_INLINE index head(int i) const noexcept { return (first + i) / cut.head_tiles; }
   ORIEL_INLINE row_tile rows(attention const& call, int i) const noexcept {
-    return rows_of(call, (first + i) % cut.head_tiles * cut.tile_rows, cut.tile_rows);
+    return rows_of(call, cut, (first + i) % cut.head_tiles);
   }
+  /// Is it a segment of rows that choose their blocks? That is a block of its own.
+  ORIEL_INLINE bool chooses() const noexcept { return first % cut.head_tiles >= cut.dense_tiles; }
 };
 
 /// How a call is cut into shares.
@@ -119,21 +133,30 @@ class block_walk {
       tiles_ = saturating_mul(at_.cut.head_tiles, call().heads().kv_heads);
     }
     at_.leaves = {};
-    index const most = min_of(at_.cut.block_tiles, tiles_ - at_.first);
+    bool const alone = at_.chooses();
+    index const chosen =
+        alone ? saturating_mul(call().select.most(), call().select.block()) : INT64_MAX;
+    index const most = alone ? 1 : min_of(at_.cut.block_tiles, dense_left());
     while (at_.count < most && (at_.cut.decode || at_.head(at_.count) == at_.head(0))) {
       row_tile const rows = at_.rows(call(), at_.count);
       key_ranges const reach = reach_of(call(), rows);
-      index const cost = saturating_add(at_.cost, cost_of<Arch>(at_.cut, rows, reach));
+      index const cost = saturating_add(at_.cost, cost_of<Arch>(at_.cut, rows, reach, chosen));
       if (at_.count > 0 && cost > share_) break;
       at_.leaves = unite(at_.leaves, leaves_of(reach));
       at_.cost = cost;
       ++at_.count;
     }
-    at_.split = at_.cost > share_ && at_.leaves.size() > 1 ? splits_++ : -1;
+    at_.split = !alone && at_.cost > share_ && at_.leaves.size() > 1 ? splits_++ : -1;
     return true;
   }
 
  private:
+  /// Dense tiles from here on: of this head, or where there is no segment of them all.
+  ORIEL_INLINE index dense_left() const noexcept {
+    if (at_.cut.dense_tiles == at_.cut.head_tiles) return tiles_ - at_.first;
+    return at_.cut.dense_tiles - at_.first % at_.cut.head_tiles;
+  }
+
   attention_batch const* batch_;
   index share_;
   index tiles_ = 0;   ///< of the current sequence

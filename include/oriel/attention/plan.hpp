@@ -16,6 +16,7 @@ struct attend_bounds {
   index q_heads = 1;
   index kv_heads = 1;
   index head_dim = 0;
+  index chosen_blocks = 0;  ///< that a row of a selector chooses at most; 0: no selector
   std::optional<index> v_dim = std::nullopt;  ///< head_dim unless given
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
@@ -28,6 +29,7 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
     kv_shape const kv = call.kv.shape();
     all.q_len = saturating_add(all.q_len, call.q.tokens);
     all.kv_len = max_of(all.kv_len, call.kv.positions().size());
+    all.chosen_blocks = max_of(all.chosen_blocks, call.select.most());
     all.q_heads = call.q.heads;
     all.kv_heads = kv.kv_heads;
     all.head_dim = kv.head_dim;
@@ -40,6 +42,29 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
 enum class phase { attend, merge };
 inline constexpr phase phases[] = {phase::attend, phase::merge};
 
+/// Rows of a segment: those whose blocks are chosen, and then attended block by block, together.
+inline constexpr index segment_rows = 4096;
+
+/// What a segment of rows that choose their blocks is computed in.
+template <class Arch>
+struct segment_scratch {
+  softmax_state<Arch> state;  ///< [rows]
+  index* chosen;              ///< [rows, chosen_blocks]
+  index* next;                ///< [rows]: the first of a row's blocks that is not done
+  index* count;               ///< [rows]
+  std::int32_t* list;         ///< [rows]: those that chose a block
+
+  static segment_scratch carve(carver& memory, index rows, index blocks, index v_dim) noexcept {
+    segment_scratch own;
+    own.state = softmax_state<Arch>::carve(memory, rows, v_dim);
+    own.chosen = memory.take<index>(saturating_mul(rows, blocks));
+    own.next = memory.take<index>(rows);
+    own.count = memory.take<index>(rows);
+    own.list = memory.take<std::int32_t>(rows);
+    return own;
+  }
+};
+
 /// What one worker computes in.
 template <class Arch>
 struct worker_scratch {
@@ -48,12 +73,15 @@ struct worker_scratch {
   softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
+  segment_scratch<Arch> segment;
 
   static constexpr int tile_rows = tile_shape<Arch>::rows > decode_rows
                                        ? tile_shape<Arch>::rows
                                        : static_cast<int>(decode_rows);
 
-  static worker_scratch carve(carver& memory, index head_dim, index v_dim) noexcept {
+  /// For a call within `bounds` whose rows have these sizes.
+  static worker_scratch carve(carver& memory, attend_bounds const& bounds, index head_dim,
+                              index v_dim) noexcept {
     worker_scratch own;
     auto* const scores = memory.take<float>(tile_keys * tile_rows);
     carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
@@ -63,6 +91,10 @@ struct worker_scratch {
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
     own.q = memory.take<float const*>(tile_rows);
+    index const rows = saturating_mul(bounds.q_len, bounds.q_heads / bounds.kv_heads);
+    own.segment = segment_scratch<Arch>::carve(
+        memory, bounds.chosen_blocks > 0 ? min_of(rows, segment_rows) : 0, bounds.chosen_blocks,
+        v_dim);
     return own;
   }
 };
@@ -128,7 +160,7 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
     return refuse({errc::shape, "bounds: heads and dims must not exceed 2^40, lengths 2^60"});
   }
   carver worker;
-  worker_scratch<Arch>::carve(worker, bounds.head_dim, bounds.value_dim());
+  worker_scratch<Arch>::carve(worker, bounds, bounds.head_dim, bounds.value_dim());
   plan.worker_bytes = worker.used();
   if (workers > 1) {
     // Only tiles above a fair share of the work are cut into leaves: fewer than there are shares.
@@ -168,6 +200,9 @@ status check(attend_plan const& plan, attention_batch const& batch, workspace me
   if (batch.size() > 0 &&
       (need.q_heads != plan.bounds.q_heads || need.kv_heads != plan.bounds.kv_heads)) {
     return {errc::plan, "plan: heads differ from those of its bounds"};
+  }
+  if (need.chosen_blocks > plan.bounds.chosen_blocks) {
+    return {errc::plan, "plan: a selector chooses more blocks than bounds.chosen_blocks"};
   }
   if (need.head_dim > plan.bounds.head_dim || need.value_dim() > plan.bounds.value_dim()) {
     return {errc::plan, "plan: head_dim or v_dim exceed its bounds"};

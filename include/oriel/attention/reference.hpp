@@ -53,9 +53,20 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
         for (index d = 0; d < q.dim; ++d) dot += static_cast<double>(a[d]) * b[d];
         return call.score.exact(scale * dot, position, h, key);
       };
+      bool const selected = call.select && position >= call.select.dense_before();
+      auto const visible = [&](index key, index const* blocks, index count) {
+        bool chosen = !selected;
+        for (index i = 0; i < count && !chosen; ++i) {
+          chosen = round_down(key, call.select.block()) == blocks[i] * call.select.block();
+        }
+        return chosen && call.mask.visible(position, key);
+      };
+      index blocks[max_chosen];
+      index const count =
+          selected ? call.select.choose({q.row(t, h), position, h, head, keys}, blocks) : 0;
       double top = none;
       for (index key = keys.begin; key < keys.end; ++key) {
-        if (!call.mask.visible(position, key)) continue;
+        if (!visible(key, blocks, count)) continue;
         double const s = score(key);
         top = s > top ? s : top;
       }
@@ -63,27 +74,27 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       double* const to = out.row(t, h);
       for (index d = 0; d < out.dim; ++d) to[d] = 0.0;
       for (index key = keys.begin; key < keys.end; ++key) {
-        if (!call.mask.visible(position, key)) continue;
+        if (!visible(key, blocks, count)) continue;
         double const s = score(key);
         double const weight = s > none ? std::exp(s - top) : 0.0;
         float const* const value = kv.run_at(head, key).v;
         sum += weight;
         for (index d = 0; d < out.dim; ++d) to[d] += weight * value[d];
       }
-      double const visible = sum > 0.0 ? top + std::log(sum) : none;
-      double all = visible;
+      double const seen = sum > 0.0 ? top + std::log(sum) : none;
+      double all = seen;
       if (!call.sink_logits.empty()) {
         double const sink = call.sink_logits[static_cast<std::size_t>(h)];
-        double const most = sink > visible ? sink : visible;
+        double const most = sink > seen ? sink : seen;
         if (most > none) {  // an infinite logit takes all the weight
-          double const rest = std::exp(sink > visible ? visible - sink : sink - visible);
+          double const rest = std::exp(sink > seen ? seen - sink : sink - seen);
           all = most + std::log1p(rest);
         }
       }
       // out = sum_k exp(s_k - all) v_k
-      double const weight = sum > 0.0 ? std::exp(visible - all) / sum : 0.0;
+      double const weight = sum > 0.0 ? std::exp(seen - all) / sum : 0.0;
       for (index d = 0; d < out.dim; ++d) to[d] *= weight;
-      if (lse.data != nullptr) *lse.row(t, h) = visible;
+      if (lse.data != nullptr) *lse.row(t, h) = seen;
       if (lse_sink.data != nullptr) *lse_sink.row(t, h) = all;
     }
   }

@@ -89,15 +89,9 @@ class block_means {
     index const begun = ceil_div(origin_, shape_.block);
     return {max_of(begun, done - shape_.blocks), max_of(begun, done)};
   }
-  /// [head_dim], of a held block; those of neighbouring blocks of a head lie head_dim apart until
-  /// the ring of means wraps, `run` blocks from here.
-  struct mean_run {
-    float const* first;
-    index run;
-  };
-  ORIEL_INLINE mean_run mean(index head, index block) const noexcept {
-    index const slot = block % shape_.blocks;
-    return {row(head, slot), shape_.blocks - slot};
+  /// [head_dim], of a held block.
+  ORIEL_INLINE float const* mean(index head, index block) const noexcept {
+    return row(head, block % shape_.blocks);
   }
 
  private:

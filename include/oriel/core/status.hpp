@@ -17,6 +17,7 @@ enum class errc {
   workspace,  ///< fewer workspace bytes than the plan asked for
   mask,       ///< a mask whose parameters make no sense, such as a window of 0 keys
   score,      ///< a score functor whose parameters make no sense, such as a cap of 0
+  select,     ///< a selector whose parameters make no sense, or that lacks what it chooses by
   position,   ///< positions out of order or out of range
   evicted,    ///< the mask reaches keys that a cache held once and has given up
   plan,       ///< a call that its plan was not made for
