@@ -65,10 +65,14 @@ class golden_case {
   std::string path(char const* array) const { return directory_ / (std::string(array) + ".npy"); }
   bool has(char const* array) const { return std::filesystem::exists(path(array)); }
 
-  /// An array of floats of this shape.
-  golden_tensor floats(char const* array, std::vector<index> const& shape) {
+  /// An array of floats of this shape; -1 is any length.
+  golden_tensor floats(char const* array, std::vector<index> shape) {
     npy const file = load(array, "<f4");
-    if (ok() && file.shape != shape) fail(std::string(array) + ".npy has another shape");
+    std::vector<index> got = file.shape;
+    for (std::size_t i = 0; i < std::min(got.size(), shape.size()); ++i) {
+      if (shape[i] < 0) shape[i] = got[i];
+    }
+    if (ok() && got != shape) fail(std::string(array) + ".npy has another shape");
     return {file.values<float>(), shape};
   }
   /// An array of integers; a flat list.

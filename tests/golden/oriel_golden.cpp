@@ -63,7 +63,6 @@ void compare(verdict& v, tolerance allowed, char const* what, tensor_view<float 
 
 /// The features of a case that oriel does not have yet.
 std::string missing_features(golden_case const& c) {
-  if (c.kind == "moba" || c.kind == "moba_decode") return "block selection (MoBA)";
   if (c.kind == "quant") return "quantised cache";
   if (c.kind == "streaming_posshift") return "keys rotated by their place in the cache";
   return "";
@@ -244,12 +243,14 @@ struct sequence {
   index first_key = 0;
   index first_query = 0;
   any_mask mask = full{};
+  any_selector select = {};
 
   attention call(run_options const& o) const {
     return {.q = q,
             .kv = contiguous(k, v, first_key),
             .mask = mask,
             .score = o.score(),
+            .select = select,
             .sink_logits = o.sink_logits,
             .first_query = first_query,
             .scale = o.scale};
@@ -303,6 +304,7 @@ struct place {
   tensor_view<float const> q, k, v;
   index first_query = 0;
   range real;
+  any_selector select = {};  ///< in positions from the first real key on
 };
 
 /// A sequence in every way there is, against the expected rows. `cuts` are where a prompt is cut
@@ -316,14 +318,15 @@ void check_sequence(verdict& v, run_options const& o, place const& at, expectati
                    .k = at.k.slice(at.real),
                    .v = at.v.slice(at.real),
                    .first_query = at.first_query - at.real.begin,
-                   .mask = behind ? o.of.exact() : any_mask(left_padded{0, o.of.wide()})};
+                   .mask = behind ? o.of.exact() : any_mask(left_padded{0, o.of.wide()}),
+                   .select = at.select};
   results const to(s.q.tokens, s.q.heads, s.v.dim);
   range const all{0, s.q.tokens};
   run_whole(v, o, s, to);
   compare_rows(v, o.allowed, to, want, all);
 
   // Left-padded: positions are slots, and the padding is there.
-  if (at.real.begin > 0) {
+  if (at.real.begin > 0 && !at.select) {
     index const pad = at.real.begin;
     sequence slots = s;
     slots.first_key = pad;
@@ -396,13 +399,57 @@ void run_dense(verdict& v, golden_case& c) {
   v.checked = all.compared();
 }
 
+/// Means of the blocks of one sequence's keys, taken in pieces.
+struct kept_means {
+  block_shape shape;
+  aligned_memory bytes;
+  block_means means;
+
+  kept_means(verdict& v, tensor_view<float const> k, index block)
+      : shape{.block = block,
+              .blocks = k.tokens / block + 1,
+              .kv_heads = k.heads,
+              .head_dim = k.dim},
+        bytes(block_means::required_bytes(shape)),
+        means(bytes, shape) {
+    for (index at = 0; at < k.tokens; at += 7) {
+      v.require(means.append(k.slice({at, min_of(at + 7, k.tokens)})));
+    }
+  }
+};
+
+/// Each row's choice against `sel` [tokens, heads, blocks], 1 where a block is attended.
+void compare_choices(verdict& v, any_selector const& select, place const& at,
+                     tensor_view<float const> sel) {
+  std::vector<index> chosen(static_cast<std::size_t>(select.most()));
+  for (index t = 0; t < at.q.tokens; ++t) {
+    for (index h = 0; h < at.q.heads; ++h) {
+      index const count = select.choose({.q = at.q.row(t, h),
+                                         .position = at.first_query + t,
+                                         .q_head = h,
+                                         .kv_head = h / (at.q.heads / at.k.heads),
+                                         .keys = {0, at.k.tokens}},
+                                        chosen.data());
+      for (index b = 0; b < sel.dim; ++b) {
+        bool const taken =
+            std::find(chosen.data(), chosen.data() + count, b) != chosen.data() + count;
+        if (taken != (sel.row(t, h)[b] != 0.0f)) v.fail("other blocks are chosen");
+      }
+    }
+  }
+}
+
 void run_varlen(verdict& v, golden_case& c) {
   run_options const o = options_of(c);
   arrays const all(c, false);
   index const q_len = c.number("q_len");
   index const kv_len = c.number("kv_len");
-  std::vector<index> const q_at = c.integers("par_cu_seqlens_q");
-  std::vector<index> const k_at = c.integers("par_cu_seqlens_k");
+  bool const is_one = !c.has("par_cu_seqlens_q");
+  std::vector<index> const q_at = is_one ? std::vector{0, q_len} : c.integers("par_cu_seqlens_q");
+  std::vector<index> const k_at = is_one ? std::vector{0, kv_len} : c.integers("par_cu_seqlens_k");
+  index const block = c.number("moba_chunk");
+  std::optional<golden_tensor> sel;
+  if (c.has("sel")) sel = c.floats("sel", {q_len, c.number("q_heads"), -1});
   auto const is_cut = [](std::vector<index> const& at, index length) {
     return !at.empty() && at.front() == 0 && at.back() == length &&
            std::is_sorted(at.begin(), at.end());
@@ -425,11 +472,17 @@ void run_varlen(verdict& v, golden_case& c) {
     index const count = q_at[i + 1] - q_at[i];
     range const rows{q_at[i], q_at[i] + defined_rows(count, lens[i], real[i])};
     padded = padded || real[i] != range{0, lens[i]};
-    place const at{q.slice(rows), k.slice(keys), values.slice(keys), lens[i] - count, real[i]};
+    place at{q.slice(rows), k.slice(keys), values.slice(keys), lens[i] - count, real[i]};
+    std::optional<kept_means> kept;
+    if (block > 0 && lens[i] > 0) {
+      kept.emplace(v, at.k.slice(at.real), block);
+      at.select = moba(kept->means, c.number("moba_topk"));
+      if (sel) compare_choices(v, at.select, at, sel->item(0, false).slice(rows));
+    }
     check_sequence(v, o, at, want.slice(rows));
   }
-  v.checked = all.compared() + ", a call per document";
-  if (padded || q_at != k_at) return;
+  v.checked = all.compared() + (sel ? ", choices" : "") + ", a call per document";
+  if (padded || q_at != k_at || block > 0) return;
   sequence const packed{
       .q = q, .k = k, .v = values, .mask = each_document{std::span(k_at), o.of.wide()}};
   results const to(q_len, q.heads, values.dim);
@@ -547,7 +600,7 @@ verdict run_case(golden_case& c) {
   if (!c.ok() || !v.missing.empty()) {
   } else if (c.kind == "dense") {
     run_dense(v, c);
-  } else if (c.kind == "varlen") {
+  } else if (c.kind == "varlen" || c.kind == "moba" || c.kind == "moba_decode") {
     run_varlen(v, c);
   } else if (c.kind == "rolling") {
     run_rolling_steps(v, c);

@@ -170,6 +170,10 @@ status check_inputs(attention const& call) noexcept {
     return s;
   }
   if (status s = call.select.check(kv, call.queries()); !s.ok()) return s;
+  if (call.select &&
+      (call.select.block() < 1 || call.select.most() < 1 || call.select.most() > max_chosen)) {
+    return {errc::select, "select: block must be at least 1, most from 1 to 1024"};
+  }
   if (call.q.tokens > 0) {
     for (range const reach : call.mask.reach(call.queries())) {
       if (!intersect(reach, call.kv.lost()).empty()) {

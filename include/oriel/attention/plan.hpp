@@ -151,6 +151,9 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   if (bounds.head_dim < 1 || bounds.value_dim() < 1) {
     return refuse({errc::shape, "bounds: head_dim and v_dim must be at least 1"});
   }
+  if (bounds.chosen_blocks < 0 || bounds.chosen_blocks > max_chosen) {
+    return refuse({errc::shape, "bounds: chosen_blocks must be at least 0 and at most 1024"});
+  }
   if (bounds.sequences < 0 || bounds.q_len < 0 || bounds.kv_len < 0) {
     return refuse({errc::shape, "bounds: sequences, q_len and kv_len must not be negative"});
   }

@@ -27,10 +27,10 @@ struct block_shape {
   }
 };
 
-/// Means of the keys of each complete block, in the caller's bytes, grown with the cache that holds
-/// the keys, contiguous or rolling. Block b is the positions [b * block, (b + 1) * block). A mean is
-/// the sum of its rows in fp32, in order of position, times 1 / block: the same however the keys
-/// were cut into pieces.
+/// Means of the keys of each complete block, in the caller's bytes, grown with the cache that
+/// holds the keys, contiguous or rolling. Block b is the positions [b * block, (b + 1) * block). A
+/// mean is the sum of its rows in fp32, in order of position, times 1 / block: the same however the
+/// keys were cut into pieces.
 ///
 /// Bytes      required_bytes(shape): (blocks + 1) * kv_heads * head_dim floats.
 /// Requires   as rolling_cache does of its bytes.

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSL-1.0
+// Rows that attend to blocks of their choice.
+#include "compiled_once.hpp"
+#include "oriel/attention/attend.hpp"
+#include "oriel/cache/joined.hpp"
+#include "oriel/cache/rolling_cache.hpp"
+#include "oriel/mask/both.hpp"
+#include "oriel/mask/causal.hpp"
+#include "oriel/mask/documents.hpp"
+#include "oriel/mask/sliding_window.hpp"
+#include "oriel/score/softcap.hpp"
+#include "oriel/select/moba.hpp"
+#include "problem.hpp"
+#include "threads.hpp"
+
+namespace oriel::test {
+namespace {
+
+struct moba_case {
+  index block;
+  index top_k;
+};
+
+class Moba : public testing::TestWithParam<moba_case> {
+ protected:
+  static constexpr index tokens = 700;
+  index const block = GetParam().block;
+  index const top_k = GetParam().top_k;
+  problem const of{{.q_len = tokens,
+                    .kv_len = tokens,
+                    .q_heads = 6,
+                    .kv_heads = 2,
+                    .head_dim = 24,
+                    .v_dim = 40}};
+  block_shape const shape{
+      .block = block, .blocks = tokens / block + 1, .kv_heads = 2, .head_dim = 24};
+  aligned_memory bytes{block_means::required_bytes(shape)};
+  block_means means{bytes, shape};
+
+  void SetUp() override { ASSERT_TRUE(means.append(of.k.view).ok()); }
+
+  attention call(range part = {0, tokens}) const {
+    attention all = of.call();
+    all.q = of.q.view.slice(part);
+    all.first_query = part.begin;
+    all.select = moba(means, top_k);
+    return all;
+  }
+};
+
+TEST_P(Moba, EqualsTheDefinition) {
+  for (range const part : {range{0, tokens}, {300, 390}, {699, 700}, {690, 692}}) {
+    attention some = call(part);
+    expect_exact(some, attend_anew(some));
+    some.mask = causal{} & sliding_window{100};
+    expect_exact(some, attend_anew(some));
+    index const bounds[] = {0, 250, 700};
+    some.mask = causal{} & documents{bounds};
+    some.score = softcap{3.0f};
+    expect_exact(some, attend_anew(some));
+  }
+}
+
+TEST_P(Moba, RowsBelowBlockTimesTopKAreDense) {
+  index const dense = min_of(block * top_k, tokens);
+  attention plain = call();
+  plain.select = {};
+  EXPECT_EQ(attend_anew(call()).bits({0, dense}), attend_anew(plain).bits({0, dense}));
+}
+
+/// Any cut into pieces, through a ring, on any threads: the bits of one call.
+TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
+  attention whole = call();
+  whole.kernel = kernel_choice::row_lanes;
+  answer const want = attend_anew(whole);
+  static threads pool(2);
+  EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
+  for (index const piece : {1, 37, 256}) {
+    cache_shape const ring{.window = tokens, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
+    aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
+    rolling_cache<f32> cache(memory, ring);
+    aligned_memory own_bytes(block_means::required_bytes(shape));
+    block_means own(own_bytes, shape);
+    for (index at = 0; at < tokens; at += piece) {
+      range const part{at, min_of(at + piece, tokens)};
+      tensor_view<float const> const k = of.k.view.slice(part);
+      ASSERT_TRUE(own.append(k).ok());
+      attention step = whole;
+      step.q = of.q.view.slice(part);
+      step.kv = joined(cache, k, of.v.view.slice(part));
+      step.first_query = std::nullopt;
+      step.select = moba(own, top_k);
+      ASSERT_EQ(attend_anew(step).bits(), want.bits(part)) << at << " by " << piece;
+      ASSERT_TRUE(cache.append(k, of.v.view.slice(part)).ok());
+    }
+  }
+}
+
+TEST_P(Moba, ARingThatHasOverwrittenBlocks) {
+  index const window = 3 * block + 5;
+  cache_shape const ring{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
+  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
+  rolling_cache<f32> cache(memory, ring);
+  ASSERT_TRUE(cache.append(of.k.view, of.v.view).ok());
+  attention last = call({tokens - 1, tokens});
+  last.mask = causal{} & sliding_window{window};
+  last.kv = cache;
+  expect_exact(last, attend_anew(last));
+}
+
+TEST_P(Moba, WhatNoRowChoosesIsNotRead) {
+  attention last = call({tokens - 2, tokens});
+  answer const want = attend_anew(last);
+  std::vector<bool> read(static_cast<std::size_t>(tokens / block + 1));
+  index chosen[64];
+  for (index t = 0; t < 2; ++t) {
+    for (index h = 0; h < 6; ++h) {
+      index const count =
+          last.select.choose({last.q.row(t, h), tokens - 2 + t, h, h / 3, {0, tokens}}, chosen);
+      for (index i = 0; i < count; ++i) read[static_cast<std::size_t>(chosen[i])] = true;
+    }
+  }
+  if (tokens - 2 < last.select.dense_before()) GTEST_SKIP() << "all is read";
+  problem const spoiled(of.of);
+  for (index t = 0; t < tokens; ++t) {
+    if (read[static_cast<std::size_t>(t / block)]) continue;
+    auto const spoil = [](float& x) { x = std::bit_cast<float>(canary); };
+    for_each_element(spoiled.k.view.slice({t, t + 1}), spoil);
+    for_each_element(spoiled.v.view.slice({t, t + 1}), spoil);
+  }
+  last.kv = contiguous(spoiled.k.view, spoiled.v.view);
+  EXPECT_EQ(attend_anew(last).bits(), want.bits());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, Moba,
+                         testing::Values(moba_case{64, 3}, moba_case{64, 1}, moba_case{50, 2},
+                                         moba_case{16, 6}, moba_case{128, 3}, moba_case{300, 2},
+                                         moba_case{1000, 2}, moba_case{1, 4}),
+                         [](auto const& info) {
+                           return "block" + std::to_string(info.param.block) + "_top" +
+                                  std::to_string(info.param.top_k);
+                         });
+
+TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
+  // 3000 tokens of 4 heads on 1 are 12000 rows: three segments.
+  problem const a({.q_len = 3000, .kv_len = 3000, .q_heads = 4, .kv_heads = 1, .head_dim = 8});
+  problem const b({.q_len = 100, .kv_len = 100, .q_heads = 4, .kv_heads = 1, .head_dim = 8});
+  block_shape const shape{.block = 100, .blocks = 31, .kv_heads = 1, .head_dim = 8};
+  aligned_memory bytes(block_means::required_bytes(shape));
+  block_means means(bytes, shape);
+  ASSERT_TRUE(means.append(a.k.view).ok());
+  attention first = a.call();
+  first.select = moba(means, 3);
+  expect_exact(first, attend_anew(first));
+  attention second = b.call();
+  answer first_to(first), second_to(second);
+  first.out = first_to.out.view, second.out = second_to.out.view;
+  first.lse = first_to.lse.view, second.lse = second_to.lse.view;
+  attention const calls[] = {first, second};
+  static threads pool(2);
+  aligned_memory scratch(plan_attend(bounds_of(calls), 2).workspace_bytes());
+  ASSERT_TRUE(attend(attention_batch(calls), scratch, pool).ok());
+  EXPECT_EQ(first_to.bits(), attend_anew(first).bits());
+  EXPECT_EQ(second_to.bits(), attend_anew(second).bits());
+}
+
+TEST(MobaBatch, APlanKnowsOfSelectors) {
+  problem const p({.q_len = 30, .kv_len = 30, .head_dim = 8});
+  block_shape const shape{.block = 4, .blocks = 8, .kv_heads = 1, .head_dim = 8};
+  aligned_memory bytes(block_means::required_bytes(shape));
+  block_means means(bytes, shape);
+  attention call = p.call();
+  call.select = moba(means, 2);
+  answer to(call);
+  call.out = to.out.view;
+  EXPECT_EQ(check(call).code, errc::select) << "no keys were taken";
+  ASSERT_TRUE(means.append(p.k.view).ok());
+  EXPECT_TRUE(check(call).ok());
+  attend_bounds dense = bounds_of(call);
+  dense.chosen_blocks = 1;
+  attend_plan const plan = plan_attend(dense);
+  aligned_memory scratch(plan_attend(bounds_of(call)).workspace_bytes());
+  EXPECT_EQ(attend(plan, call, scratch).code, errc::plan);
+  EXPECT_EQ(plan_attend({.head_dim = 8, .chosen_blocks = -1}).check().code, errc::shape);
+}
+
+}  // namespace
+}  // namespace oriel::test
