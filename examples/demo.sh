@@ -14,7 +14,7 @@ bash tests/install_packages.sh g++ cmake ninja-build pkg-config python3 libxsimd
   libcli11-dev nlohmann-json3-dev libpcre2-dev libbenchmark-dev libgmock-dev
 bash examples/get_model.sh
 
-echo '== building for this machine (build/release)'
+echo '== building for this machine (build/release): some minutes, the log is build/demo.log'
 log=build/demo.log
 if ! { cmake --preset release -DORIEL_FETCH_DEPENDENCIES=ON &&
        cmake --build --preset release --target smollm2 oriel_memory; } >"$log" 2>&1; then

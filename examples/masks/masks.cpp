@@ -80,7 +80,11 @@ std::vector<picture> all_pictures() {
   SHOW("a caller's tensor", "A boolean tensor [4, 4] that an engine already has.",
        dense_mask(rows[0], {0, 4}, {0, 4}, 4));
   all.back().queries = all.back().keys = {0, 4};
-  SHOW("your own", "A few lines of yours, composed with the library's.",
+  SHOW("your own",
+       "A few lines of yours, composed with the library's: `strided` stands in "
+       "[masks.cpp](../examples/masks/masks.cpp).\n`cover` may always answer `some`, and `reach` "
+       "`everywhere`: slower, never wrong. `static_assert(oriel::mask<strided>)`\nnames what is "
+       "missing; for two masks of your own, `using oriel::operator&;`.",
        strided{.stride = 3} | (causal{} & sliding_window{2}));
 #undef SHOW
   return all;
@@ -94,7 +98,11 @@ void print_page(std::vector<picture> const& all, index step) {
       "(include/oriel/mask/mask.hpp); `&` shows what both show,\n"
       "`|` what one of them shows. Rows are queries, columns keys, `#` is visible. This page "
       "is what examples/masks prints, and a\n"
-      "test compares them.\n");
+      "test compares them; of your own masks, print\n"
+      "`oriel::describe(mask, {0, 16}, {0, 16})` (oriel/interop/describe.hpp).\n\n"
+      "A mask that is chosen at run time is an `oriel::any_mask`, assigned from whatever "
+      "composition it is to be. What a mask refers to\n"
+      "(bounds, spans, parents, tensors) must outlive it.\n");
   for (picture const& p : all) {
     std::printf("\n## %s\n\n%s\n\n```cpp\n%s\n```\n\n```text\n%s```\n", p.name.c_str(),
                 p.text.c_str(), p.code.c_str(), describe(p.mask, p.queries, p.keys, step).c_str());

@@ -6,6 +6,7 @@
 
 #include "oriel/attention/batch.hpp"
 #include "oriel/view/batch_view.hpp"
+#include "oriel/view/integers.hpp"
 
 namespace oriel::inline v0 {
 
@@ -24,13 +25,14 @@ namespace oriel::inline v0 {
 /// Rows before the first real token see no key: out = 0, lse = -inf. Rows behind the last one see
 /// what their positions show them. Each sequence becomes two calls, its padding and its rest:
 ///
-///   std::vector<attention> calls;
-///   if (padded.check().ok()) for (index i = 0; i < padded.size(); ++i) calls.push_back(padded[i]);
-///   attend(attention_batch(calls), workspace);
+///   std::vector<oriel::attention> calls;   // of padded.check().ok()
+///   for (oriel::index i = 0; i < padded.size(); ++i) calls.push_back(padded[i]);
+///   oriel::aligned_bytes scratch(oriel::plan_attend(oriel::bounds_of(calls)).workspace_bytes());
+///   oriel::status s = oriel::attend(calls, {scratch});
 struct padded_batch {
   batch_view<float const> q, k, v;
-  std::span<index const> left_pad = {};  ///< referred to
-  std::span<index const> kv_valid = {};  ///< referred to
+  integers left_pad = {};  ///< referred to
+  integers kv_valid = {};  ///< referred to
   any_mask mask = full{};
   any_score score = {};
   std::span<float const> sink_logits = {};
@@ -59,8 +61,7 @@ struct padded_batch {
     }
     if (k.first.tokens != v.first.tokens) return {errc::shape, "k.tokens must equal v.tokens"};
     if (out.first.tokens != q.first.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
-    if (differs(static_cast<index>(left_pad.size())) ||
-        differs(static_cast<index>(kv_valid.size()))) {
+    if (differs(left_pad.size()) || differs(kv_valid.size())) {
       return {errc::shape, "padded_batch: left_pad and kv_valid must have one per sequence"};
     }
     for (index b = 0; b < q.size; ++b) {
@@ -103,8 +104,7 @@ struct padded_batch {
 
  private:
   ORIEL_INLINE range real(index b) const noexcept {
-    auto const at = static_cast<std::size_t>(b);
-    return {left_pad.empty() ? 0 : left_pad[at], kv_valid.empty() ? k.first.tokens : kv_valid[at]};
+    return {left_pad.empty() ? 0 : left_pad[b], kv_valid.empty() ? k.first.tokens : kv_valid[b]};
   }
 };
 

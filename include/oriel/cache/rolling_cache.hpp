@@ -14,10 +14,10 @@ namespace oriel::inline v0 {
 
 /// Sizes of a rolling cache.
 struct cache_shape {
-  index window = 0;            ///< keys a query sees, its own included; at least 1
-  index kv_heads = 1;          ///< key/value heads
-  index head_dim = 0;          ///< floats in a key
-  std::optional<index> v_dim;  ///< floats in a value; head_dim unless given
+  index window = 0;                           ///< keys a query sees, its own included; at least 1
+  index kv_heads = 1;                         ///< key/value heads
+  index head_dim = 0;                         ///< floats in a key
+  std::optional<index> v_dim = std::nullopt;  ///< floats in a value; head_dim unless given
   index margin = 1;  ///< max(1, rows written before they are attended + rows a rollback gives back)
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }

@@ -70,4 +70,14 @@ class any_mask {
   alignas(std::max_align_t) std::byte bytes_[capacity] = {};
 };
 
+/// An any_mask is not composed (it would not fit into another): compose masks, then assign.
+template <mask M>
+void operator&(any_mask const&, M const&) = delete;
+template <mask M>
+void operator&(M const&, any_mask const&) = delete;
+template <mask M>
+void operator|(any_mask const&, M const&) = delete;
+template <mask M>
+void operator|(M const&, any_mask const&) = delete;
+
 }  // namespace oriel::inline v0

@@ -3,10 +3,9 @@
 #pragma once
 
 #include <concepts>
-#include <iterator>
-#include <span>
 
 #include "oriel/mask/left_padded.hpp"
+#include "oriel/view/integers.hpp"
 
 namespace oriel::inline v0 {
 
@@ -16,20 +15,15 @@ namespace oriel::inline v0 {
 class document_bounds {
  public:
   document_bounds() = default;
-  /// From any contiguous range of 64- or 32-bit integers.
-  template <std::convertible_to<std::span<index const>> Bounds>
-  ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept
-      : wide_(std::data(cu_seqlens)), count_(static_cast<index>(std::size(cu_seqlens))) {}
-  template <std::convertible_to<std::span<std::int32_t const>> Bounds>
-  ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept
-      : narrow_(std::data(cu_seqlens)), count_(static_cast<index>(std::size(cu_seqlens))) {}
+  template <std::convertible_to<integers> Bounds>
+  ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept : at_(cu_seqlens) {}
 
   /// Cost O(documents).
   ORIEL_INLINE constexpr status check() const noexcept {
-    if (count_ < 1) return {errc::mask, "mask: documents need at least one bound"};
-    for (index i = 0; i < count_; ++i) {
-      if (i > 0 && at(i) < at(i - 1)) return {errc::mask, "mask: document bounds must ascend"};
-      if (magnitude(at(i)) >= max_position || at(i) == INT64_MIN) {
+    if (at_.size() < 1) return {errc::mask, "mask: documents need at least one bound"};
+    for (index i = 0; i < at_.size(); ++i) {
+      if (i > 0 && at_[i] < at_[i - 1]) return {errc::mask, "mask: document bounds must ascend"};
+      if (magnitude(at_[i]) >= max_position || at_[i] == INT64_MIN) {
         return {errc::position, "mask: document bounds must lie between -2^60 and 2^60"};
       }
     }
@@ -38,21 +32,15 @@ class document_bounds {
   /// The document of a position; outside of all of them an empty range. Cost O(log documents).
   ORIEL_INLINE constexpr range around(index position) const noexcept {
     index const next =
-        first_where(count_, [&](index i) ORIEL_INLINE_LAMBDA { return at(i) > position; });
-    if (count_ == 0) return {};
-    if (next == 0) return {at(0), at(0)};
-    if (next == count_) return {at(count_ - 1), at(count_ - 1)};
-    return {at(next - 1), at(next)};
+        first_where(at_.size(), [&](index i) ORIEL_INLINE_LAMBDA { return at_[i] > position; });
+    if (at_.size() == 0) return {};
+    if (next == 0) return {at_[0], at_[0]};
+    if (next == at_.size()) return {at_[at_.size() - 1], at_[at_.size() - 1]};
+    return {at_[next - 1], at_[next]};
   }
 
  private:
-  ORIEL_INLINE constexpr index at(index i) const noexcept {
-    return wide_ != nullptr ? wide_[i] : index{narrow_[i]};
-  }
-
-  index const* wide_ = nullptr;
-  std::int32_t const* narrow_ = nullptr;
-  index count_ = 0;
+  integers at_;
 };
 
 /// Query q sees the keys of its own document: `causal{} & documents{cu_seqlens}` is packed varlen
