@@ -164,6 +164,23 @@ TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
   EXPECT_EQ(second_to.bits(), attend_anew(second).bits());
 }
 
+/// At the paper's longest setting nothing grows with tokens x blocks: 5 % of q, k, v and out would
+/// be 430 MB.
+TEST(MobaBatch, ExtraBytesAtHalfAMillionTokens) {
+  constexpr index tokens = 524288, heads = 8, dim = 128;
+  index const means = block_means::required_bytes(
+      {.block = 8192, .blocks = tokens / 8192, .kv_heads = heads, .head_dim = dim});
+  index const scratch = plan_attend({.q_len = tokens,
+                                     .kv_len = tokens,
+                                     .q_heads = heads,
+                                     .kv_heads = heads,
+                                     .head_dim = dim,
+                                     .chosen_blocks = 3})
+                            .workspace_bytes();
+  EXPECT_LE(means + scratch, 4 << 20);
+  EXPECT_LE(means + scratch, (4 * tokens * heads * dim * 4) / 20);
+}
+
 TEST(MobaBatch, APlanKnowsOfSelectors) {
   problem const p({.q_len = 30, .kv_len = 30, .head_dim = 8});
   block_shape const shape{.block = 4, .blocks = 8, .kv_heads = 1, .head_dim = 8};

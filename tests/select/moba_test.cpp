@@ -29,8 +29,9 @@ struct kept {
   std::vector<index> chosen(index top_k, index position, range keys = {0, 1000},
                             float q = 1.0f) const {
     std::vector<index> to(static_cast<std::size_t>(top_k));
+    std::vector<float> const row{q};
     index const count =
-        moba(means, top_k).choose({.q = &q, .position = position, .keys = keys}, to.data());
+        moba(means, top_k).choose({.q = row.data(), .position = position, .keys = keys}, to.data());
     to.resize(static_cast<std::size_t>(count));
     return to;
   }
