@@ -8,22 +8,7 @@
 namespace bench {
 namespace {
 
-/// A mask that lies elsewhere.
-struct mask_ref {
-  oriel::any_mask const* to;
-
-  oriel::status check() const noexcept { return to->check(); }
-  bool visible(index q, index k) const noexcept { return to->visible(q, k); }
-  oriel::coverage cover(oriel::range queries, oriel::range keys) const noexcept {
-    return to->cover(queries, keys);
-  }
-  oriel::key_ranges reach(oriel::range queries) const noexcept { return to->reach(queries); }
-  void visible_rows(oriel::row_tile const& rows, oriel::range keys,
-                    std::uint64_t* word) const noexcept {
-    to->visible_rows(rows, keys, word);
-  }
-};
-
+using oriel::mask_ref;
 using any_of_two = oriel::either<mask_ref, mask_ref>;
 using both_of_two = oriel::both<mask_ref, mask_ref>;
 
@@ -158,7 +143,7 @@ bool built_mask::make_usual(std::vector<mask_term> const& terms) {
 }
 
 void built_mask::make_composed(std::vector<mask_term> const& terms) {
-  auto const keep = [&](oriel::any_mask const& m) { return mask_ref{&parts_.emplace_back(m)}; };
+  auto const keep = [&](oriel::any_mask const& m) { return mask_ref(parts_.emplace_back(m)); };
   std::optional<oriel::any_mask> all;
   for (std::size_t i = 0; i < terms.size(); ++i) {
     mask_term const& now = terms[i];
@@ -178,7 +163,7 @@ void built_mask::make_composed(std::vector<mask_term> const& terms) {
   }
   if (!all) all = oriel::full{};
   if (slots_ > 0) all = oriel::left_padded{slots_, keep(*all)};
-  set(mask_ref{&parts_.emplace_back(*all)});
+  set(mask_ref(parts_.emplace_back(*all)));
 }
 
 /// A term alone; spans without causal.

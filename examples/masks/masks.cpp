@@ -100,8 +100,8 @@ void print_page(std::vector<picture> const& all, index step) {
       "is what examples/masks prints, and a\n"
       "test compares them; of your own masks, print\n"
       "`oriel::describe(mask, {0, 16}, {0, 16})` (oriel/interop/describe.hpp).\n\n"
-      "A mask that is chosen at run time is an `oriel::any_mask`, assigned from whatever "
-      "composition it is to be. What a mask refers to\n"
+      "A mask that is chosen at run time is an `oriel::any_mask`; `oriel::mask_ref(chosen)` "
+      "composes it further. What a mask refers to\n"
       "(bounds, spans, parents, tensors) must outlive it.\n");
   for (picture const& p : all) {
     std::printf("\n## %s\n\n%s\n\n```cpp\n%s\n```\n\n```text\n%s```\n", p.name.c_str(),

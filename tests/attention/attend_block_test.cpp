@@ -46,15 +46,17 @@ TEST(RunAhead, PartsOfTheNextKeyTileForTheTilesOfABlock) {
   ASSERT_TRUE(walk.next());
   block const& b = walk.at();
   ASSERT_GT(b.count, 1);
+  detail::tile_group g;
+  for (int i = 0; i < b.count; ++i) g.add(b.rows(call, i), b.head(i), key_ranges({0, 200}));
   index next = tile_keys;
   for (int i = 0; i < b.count; ++i) {
-    kv_run const part = detail::run_ahead(call, b, i, {0, tile_keys}, key_ranges({0, 200}));
+    kv_run const part = detail::run_ahead(call, g, i, {0, tile_keys});
     EXPECT_TRUE(part.rows == 0 || part.first == next);
     next += part.rows;
   }
   EXPECT_EQ(next, 200) << "all of them, and none behind";
   for (int i = 0; i < b.count; ++i) {
-    EXPECT_EQ(detail::run_ahead(call, b, i, {tile_keys, 200}, key_ranges({0, 200})).rows, 0);
+    EXPECT_EQ(detail::run_ahead(call, g, i, {tile_keys, 200}).rows, 0);
   }
 }
 
@@ -65,13 +67,15 @@ TEST(RunAhead, TheKeysThatADecodeBlockScoresNext) {
   detail::block_walk<default_arch> walk(batch, INT64_MAX);
   ASSERT_TRUE(walk.next());
   ASSERT_EQ(walk.at().count, 2);
+  detail::tile_group g{.decode = true};
+  for (int i = 0; i < 2; ++i) g.add(walk.at().rows(call, i), i, key_ranges({0, 300}));
   range const tile{0, tile_keys};
-  kv_run const other_head = detail::run_ahead(call, walk.at(), 0, tile, key_ranges({0, 300}));
+  kv_run const other_head = detail::run_ahead(call, g, 0, tile);
   EXPECT_EQ(other_head.k, call.kv.run_at(1, 0).k);
   EXPECT_EQ(other_head.rows, tile_keys);
-  kv_run const next_tile = detail::run_ahead(call, walk.at(), 1, tile, key_ranges({0, 300}));
+  kv_run const next_tile = detail::run_ahead(call, g, 1, tile);
   EXPECT_EQ(next_tile.k, call.kv.run_at(0, tile_keys).k);
-  kv_run const rest = detail::run_ahead(call, walk.at(), 1, {128, 256}, key_ranges({0, 300}));
+  kv_run const rest = detail::run_ahead(call, g, 1, {128, 256});
   EXPECT_EQ(rest.rows, 300 - 256);
 }
 

@@ -158,6 +158,9 @@ TEST(PaddedBatch, SaysWhatIsWrong) {
   EXPECT_EQ(code([&](padded_batch& p) { p.q.first.data = nullptr; }), errc::memory);
   EXPECT_EQ(code([&](padded_batch& p) { p.v.first.tokens = 7; }), errc::shape);
   EXPECT_EQ(code([&](padded_batch& p) { p.out.first.tokens = 7; }), errc::shape);
+  EXPECT_EQ(code([&](padded_batch& p) { p.lse.first.tokens = 7; }), errc::shape);
+  EXPECT_EQ(code([&](padded_batch& p) { p.lse_sink = p.lse, p.lse_sink.first.tokens = 7; }),
+            errc::shape);
   EXPECT_EQ(code([&](padded_batch& p) { p.left_pad = one; }), errc::shape);
   EXPECT_EQ(code([&](padded_batch& p) { p.left_pad = outside; }), errc::shape);
   EXPECT_EQ(code([&](padded_batch& p) { p.left_pad = negative; }), errc::shape);

@@ -20,19 +20,6 @@
 namespace oriel::test {
 namespace {
 
-/// A mask that lies elsewhere: so masks of one type compose as a test runs.
-struct link {
-  any_mask const* to;
-
-  status check() const noexcept { return to->check(); }
-  bool visible(index q, index k) const noexcept { return to->visible(q, k); }
-  coverage cover(range q, range k) const noexcept { return to->cover(q, k); }
-  key_ranges reach(range q) const noexcept { return to->reach(q); }
-  void visible_rows(row_tile const& rows, range keys, std::uint64_t* word) const noexcept {
-    to->visible_rows(rows, keys, word);
-  }
-};
-
 /// One functor of four, chosen as a test runs.
 struct step {
   struct table {
@@ -90,7 +77,9 @@ class random_masks {
   std::deque<std::vector<range>> spans_;
   std::deque<std::vector<unsigned char>> bytes_;
 
-  link grown(int depth, frame const& at) { return {&masks_.emplace_back(grow(depth, at))}; }
+  mask_ref grown(int depth, frame const& at) {
+    return mask_ref(masks_.emplace_back(grow(depth, at)));
+  }
 
   any_mask grow(int depth, frame const& at) {
     int const kind = depth == 0 ? 0 : d_.between(0, 13);
@@ -98,7 +87,7 @@ class random_masks {
     if (kind == 12 && at.k.begin > -10) {
       index const slots = max_of(0, at.k.begin + d_.between(-8, 20));
       say("left_padded{", slots, ", ");
-      link const inner = grown(depth - 1, at.behind(slots));
+      mask_ref const inner = grown(depth - 1, at.behind(slots));
       say("}");
       return left_padded{slots, inner};
     }
@@ -107,15 +96,15 @@ class random_masks {
       say("each_document{");
       say_all(cuts);
       say(", ");
-      link const inner = grown(depth - 1, {{0, at.k.size() / 2 + 1}, {0, at.k.size() / 2 + 1}});
+      mask_ref const inner = grown(depth - 1, {{0, at.k.size() / 2 + 1}, {0, at.k.size() / 2 + 1}});
       say("}");
       return each_document{cuts, inner};
     }
     bool const is_and = kind < 9;
     say("(");
-    link const a = grown(depth - 1, at);
+    mask_ref const a = grown(depth - 1, at);
     say(is_and ? " & " : " | ");
-    link const b = grown(depth - 1, at);
+    mask_ref const b = grown(depth - 1, at);
     say(")");
     return is_and ? any_mask(a & b) : any_mask(a | b);
   }

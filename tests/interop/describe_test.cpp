@@ -39,6 +39,7 @@ TEST(Describe, TilesAsKernelsAskForThem) {
 TEST(Describe, NothingToShow) {
   EXPECT_EQ(describe(causal{}, {0, 0}, {0, 0}), "    keys 0 to -1\n");
   EXPECT_EQ(describe(causal{}, {0, 1}, {0, 1}, -5), "   keys 0 to 0\n0  #\n");
+  EXPECT_EQ(describe(causal{}, {1, 2}, {0, 1}, INT64_MAX), "   keys 0 to 0\n1  #\n");
 }
 
 }  // namespace

@@ -56,6 +56,16 @@ TEST(AnyMask, HoldsACopyOfEveryByte) {
   }
 }
 
+TEST(MaskRef, ComposesWhatWasChosenAtRunTime) {
+  any_mask chosen = causal{};
+  auto const m = mask_ref(chosen) & sliding_window{3};
+  EXPECT_FALSE(m.visible(5, 2));
+  EXPECT_TRUE(m.visible(5, 3));
+  chosen = full{};
+  EXPECT_TRUE(m.visible(5, 9)) << "it refers";
+  EXPECT_EQ((any_mask(mask_ref(chosen) & sliding_window{0}).check().code), errc::mask);
+}
+
 TEST(AnyMask, PassesTheCheckOn) {
   EXPECT_EQ(any_mask(sliding_window{0}).check().code, errc::mask);
   EXPECT_EQ(any_mask(causal{} & sliding_window{0}).check().code, errc::mask);

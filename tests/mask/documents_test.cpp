@@ -87,6 +87,18 @@ TEST(EachDocument, ChunksRestart) {
   EXPECT_FALSE(m.visible(11, 10)) << "7 .. 10 are a chunk";
   EXPECT_FALSE(m.visible(7, 6));
   EXPECT_EQ((each_document{many, chunked{0}}.check().code), errc::mask);
+  // Where a document ends nothing changes for what is dead in it.
+  constexpr index two[] = {0, 100, 200};
+  EXPECT_EQ(dead_before(each_document{two, causal{} & chunked{8}}, 97), 96);
+  EXPECT_EQ(dead_before(each_document{two, causal{} & chunked{8}}, 100), 100);
+}
+
+TEST(EachDocument, PositionsWithinADocumentAreBelow2To60) {
+  constexpr index wide[] = {1 - max_position, 2};
+  EXPECT_TRUE((documents{wide}.check().ok()));
+  EXPECT_EQ((each_document{wide, causal{}}.check().code), errc::position);
+  constexpr index widest[] = {1 - max_position, 1};
+  EXPECT_TRUE((each_document{widest, causal{}}.check().ok()));
 }
 
 }  // namespace

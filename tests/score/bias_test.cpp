@@ -46,6 +46,10 @@ TEST(Bias, MustHoldWhatIsAsked) {
   EXPECT_EQ(f.check(1, {0, 2}, {-1, 2}).code, errc::shape);
   EXPECT_EQ((bias{nullptr, {0, 2}, {0, 2}}.check(1, {0, 1}, {0, 1}).code), errc::memory);
   EXPECT_EQ((bias{data, {0, 2}, {0, 2}, INT64_MIN}.check(1, {0, 1}, {0, 1}).code), errc::shape);
+  range const any{INT64_MIN, INT64_MAX};
+  EXPECT_EQ((bias{data, any, {0, 2}, 0, 2}.check(1, {0, 1}, {0, 1}).code), errc::position);
+  EXPECT_EQ((bias{data, {0, 2}, any, 0, 2}.check(1, {0, 1}, {0, 1}).code), errc::position);
+  EXPECT_TRUE((bias{data, everywhere, {0, 2}, 0, 0}.check(1, {0, 1}, {0, 1}).ok()));
 }
 
 }  // namespace

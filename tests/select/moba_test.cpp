@@ -29,7 +29,8 @@ struct kept {
   std::vector<index> chosen(index top_k, index position, range keys = {0, 1000},
                             float q = 1.0f) const {
     std::vector<index> to(static_cast<std::size_t>(top_k));
-    std::vector<float> const row{q};
+    std::vector<float> row(16, 0.0f);  // g++ 12 warns of masked loads from less than a register
+    row[0] = q;
     index const count =
         moba(means, top_k).choose({.q = row.data(), .position = position, .keys = keys}, to.data());
     to.resize(static_cast<std::size_t>(count));

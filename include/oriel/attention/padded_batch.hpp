@@ -43,9 +43,9 @@ struct padded_batch {
   kernel_choice kernel = kernel_choice::by_length;
 
   /// ok, or what the calls need that is not there: tensors that are none (errc::shape,
-  /// errc::memory, errc::alignment), batch sizes that differ (errc::shape), left_pad or kv_valid of
-  /// another size or out of order, with the sequence in `where` (errc::shape). The rest is checked
-  /// by attend.
+  /// errc::memory, errc::alignment), batch sizes or tokens that differ (errc::shape), left_pad or
+  /// kv_valid of another size or out of order, with the sequence in `where` (errc::shape). The rest
+  /// is checked by attend.
   ORIEL_INLINE status check() const noexcept {
     using namespace detail;
     if (status s = v0::check(q, q_rules); !s.ok()) return s;
@@ -61,6 +61,12 @@ struct padded_batch {
     }
     if (k.first.tokens != v.first.tokens) return {errc::shape, "k.tokens must equal v.tokens"};
     if (out.first.tokens != q.first.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
+    if (lse.size != 0 && lse.first.tokens != q.first.tokens) {
+      return {errc::shape, "lse.tokens must equal q.tokens"};
+    }
+    if (lse_sink.size != 0 && lse_sink.first.tokens != q.first.tokens) {
+      return {errc::shape, "lse_sink.tokens must equal q.tokens"};
+    }
     if (differs(left_pad.size()) || differs(kv_valid.size())) {
       return {errc::shape, "padded_batch: left_pad and kv_valid must have one per sequence"};
     }

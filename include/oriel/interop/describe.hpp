@@ -20,7 +20,7 @@ namespace oriel::inline v0 {
 /// . none, + some, # all.
 /// Cost O(queries * keys). Throws std::bad_alloc.
 inline std::string describe(any_mask const& mask, range queries, range keys, index step = 1) {
-  step = std::max<index>(step, 1);
+  step = std::clamp<index>(step, 1, max_position);
   std::size_t width = 0;
   for (index const end : {queries.begin, queries.end - 1}) {
     width = std::max(width, std::to_string(end).size());

@@ -70,7 +70,29 @@ class any_mask {
   alignas(std::max_align_t) std::byte bytes_[capacity] = {};
 };
 
-/// An any_mask is not composed (it would not fit into another): compose masks, then assign.
+/// A mask that refers to an any_mask, to be composed: `mask_ref(chosen) & key_padding{...}`. (An
+/// any_mask itself would not fit into another.) What it refers to must outlive it.
+class mask_ref {
+ public:
+  ORIEL_INLINE explicit mask_ref(any_mask const& of) noexcept : of_(&of) {}
+  explicit mask_ref(any_mask const&&) = delete;  // referred to: it must be an lvalue
+
+  ORIEL_INLINE status check() const noexcept { return of_->check(); }
+  ORIEL_INLINE bool visible(index q, index k) const noexcept { return of_->visible(q, k); }
+  ORIEL_INLINE coverage cover(range queries, range keys) const noexcept {
+    return of_->cover(queries, keys);
+  }
+  ORIEL_INLINE key_ranges reach(range queries) const noexcept { return of_->reach(queries); }
+  ORIEL_INLINE void visible_rows(row_tile const& rows, range keys,
+                                 std::uint64_t* word) const noexcept {
+    of_->visible_rows(rows, keys, word);
+  }
+
+ private:
+  any_mask const* of_;
+};
+
+// An any_mask is not composed: say mask_ref(m), or compose first and assign then.
 template <mask M>
 void operator&(any_mask const&, M const&) = delete;
 template <mask M>

@@ -23,7 +23,7 @@ class document_bounds {
     if (at_.size() < 1) return {errc::mask, "mask: documents need at least one bound"};
     for (index i = 0; i < at_.size(); ++i) {
       if (i > 0 && at_[i] < at_[i - 1]) return {errc::mask, "mask: document bounds must ascend"};
-      if (magnitude(at_[i]) >= max_position || at_[i] == INT64_MIN) {
+      if (at_[i] <= everywhere.begin || at_[i] >= everywhere.end) {
         return {errc::position, "mask: document bounds must lie between -2^60 and 2^60"};
       }
     }
@@ -37,6 +37,10 @@ class document_bounds {
     if (next == 0) return {at_[0], at_[0]};
     if (next == at_.size()) return {at_[at_.size() - 1], at_[at_.size() - 1]};
     return {at_[next - 1], at_[next]};
+  }
+  /// From the first bound to the last.
+  ORIEL_INLINE constexpr range extent() const noexcept {
+    return at_.empty() ? range{} : range{at_[0], at_[at_.size() - 1]};
   }
 
  private:
@@ -70,8 +74,11 @@ struct each_document {
   [[no_unique_address]] M of = {};
 
   ORIEL_INLINE constexpr status check() const noexcept {
-    status const first = bounds.check();
-    return first.ok() ? check_mask(of) : first;
+    if (status s = bounds.check(); !s.ok()) return s;
+    if (bounds.extent().size() > max_position) {
+      return {errc::position, "mask: each_document's bounds must lie within 2^60 of one another"};
+    }
+    return check_mask(of);
   }
   ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept {
     range const own = bounds.around(q);
@@ -89,13 +96,14 @@ struct each_document {
   ORIEL_INLINE constexpr key_ranges reach(range queries) const noexcept {
     range const own = bounds.around(queries.begin);
     range const last = bounds.around(queries.end - 1);
-    if (own != last) return range{own.begin, last.end};
+    range const inside = intersect(queries, own);
     key_ranges seen;
-    if (own.empty()) return seen;
-    for (range const part : of.reach(shift(queries, own))) {
-      seen.add(intersect({part.begin + own.begin, part.end + own.begin}, own));
+    if (!inside.empty()) {
+      for (range const part : of.reach(shift(inside, own))) {
+        seen.add(intersect({part.begin + own.begin, part.end + own.begin}, own));
+      }
     }
-    return seen;
+    return unite(seen, key_ranges({own.end, last.end}));
   }
   /// As the free function of that name: document after document.
   ORIEL_INLINE void visible_rows(row_tile const& rows, range keys,

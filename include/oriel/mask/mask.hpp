@@ -55,7 +55,8 @@ ORIEL_INLINE constexpr status check_mask(M const& m) noexcept {
 }
 
 /// Positions before this one are dead: no query at `from` or later sees them, so their rows may go.
-/// Exact for the masks of the library; the first position that any later query may see.
+/// It is where reach() begins for all later queries: exact for the masks of the library but
+/// dense_mask, which is never looked through for it.
 template <mask M>
 ORIEL_INLINE constexpr index dead_before(M const& m, index from) noexcept {
   key_ranges const alive = m.reach({from, everywhere.end});
