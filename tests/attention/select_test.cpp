@@ -136,9 +136,9 @@ INSTANTIATE_TEST_SUITE_P(Cases, Moba,
                          testing::Values(moba_case{64, 3}, moba_case{64, 1}, moba_case{50, 2},
                                          moba_case{16, 6}, moba_case{128, 3}, moba_case{300, 2},
                                          moba_case{1000, 2}, moba_case{1, 4}),
-                         [](auto const& info) {
-                           return "block" + std::to_string(info.param.block) + "_top" +
-                                  std::to_string(info.param.top_k);
+                         [](auto const& tested) {
+                           return "block" + std::to_string(tested.param.block) + "_top" +
+                                  std::to_string(tested.param.top_k);
                          });
 
 TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {

@@ -18,7 +18,7 @@ class integers {
   integers() = default;
   template <std::convertible_to<std::span<index const>> Range>
   ORIEL_INLINE constexpr integers(Range const& values) noexcept
-      : wide_(std::data(values)), size_(static_cast<index>(std::size(values))) {}
+      : wide_(std::data(values)), size_(static_cast<index>(std::size(values))), is_wide_(true) {}
   template <std::convertible_to<std::span<std::int32_t const>> Range>
   ORIEL_INLINE constexpr integers(Range const& values) noexcept
       : narrow_(std::data(values)), size_(static_cast<index>(std::size(values))) {}
@@ -26,13 +26,14 @@ class integers {
   ORIEL_INLINE constexpr index size() const noexcept { return size_; }
   ORIEL_INLINE constexpr bool empty() const noexcept { return size_ == 0; }
   ORIEL_INLINE constexpr index operator[](index i) const noexcept {
-    return wide_ != nullptr ? wide_[i] : index{narrow_[i]};
+    return is_wide_ ? wide_[i] : index{narrow_[i]};
   }
 
  private:
   index const* wide_ = nullptr;
   std::int32_t const* narrow_ = nullptr;
   index size_ = 0;
+  bool is_wide_ = false;
 };
 
 }  // namespace oriel::inline v0
