@@ -44,9 +44,9 @@ index positive(std::string_view digits, std::string_view word) { return at_least
 class words {
  public:
   words(std::vector<std::string_view> const& list) {
-    static constexpr std::array known{"storage", "mask",  "len",     "kv",         "heads",
-                                      "dim",     "vdim",  "threads", "layout",     "source",
-                                      "softcap", "alibi", "bias",    "sink_logits"};
+    static constexpr std::array known{"storage", "mask",    "len",    "kv",         "heads", "dim",
+                                      "vdim",    "threads", "layout", "source",     "block", "topk",
+                                      "softcap", "alibi",   "bias",   "sink_logits"};
     for (std::string_view const word : list) {
       std::size_t const equals = word.find('=');
       std::string_view const key = word.substr(0, equals);
@@ -236,6 +236,25 @@ void parse_heads(words const& given, bench_case& c) {
   }
 }
 
+/// block= and topk= of a case that is moba or not.
+void parse_selection(words const& given, bool moba, bench_case& c) {
+  if (c.what == kind::prefill && !moba) {
+    for (char const* const key : {"block", "topk"}) {
+      given.forbid(key, "prefill sees all that the mask shows: say moba");
+    }
+    return;
+  }
+  if (!moba && !given.find("block") && !given.find("topk")) return;
+  c.block = given.number("block");
+  c.top_k = given.number("topk");
+  if (c.top_k > oriel::max_chosen) {
+    refuse(given.word("topk"), "at most " + std::to_string(oriel::max_chosen));
+  }
+  if (moba && (c.mask.size() != 1 || c.mask[0].what != term::causal)) {
+    refuse(given.word("mask"), "moba's mask is causal");
+  }
+}
+
 /// Refuses what this machine has no memory for, naming the word with the largest number.
 void check_memory(words const& given, bench_case const& c) {
   using oriel::saturating_add, oriel::saturating_mul;
@@ -291,14 +310,16 @@ index bench_case::kv_bytes(index tokens) const noexcept {
 bench_case parse_case(std::string_view text) {
   std::vector<std::string_view> list = split(text, " \t\n");
   std::erase(list, std::string_view{});
-  if (list.empty()) refuse(text, "a case begins with prefill, append or decode");
+  constexpr char const* begins = "a case begins with prefill, append, decode or moba";
+  if (list.empty()) refuse(text, begins);
   bench_case c{.text = std::string(text)};
+  bool const moba = list[0] == "moba";
   if (list[0] == "append") {
     c.what = kind::append;
   } else if (list[0] == "decode") {
     c.what = kind::decode;
-  } else if (list[0] != "prefill") {
-    refuse(list[0], "a case begins with prefill, append or decode");
+  } else if (list[0] != "prefill" && !moba) {
+    refuse(list[0], begins);
   }
   list.erase(list.begin());
   words const given(list);
@@ -307,7 +328,7 @@ bench_case parse_case(std::string_view text) {
   if (auto const mask = given.find("mask")) c.mask = parse_mask(*mask);
   switch (c.what) {
     case kind::prefill:
-      given.forbid("kv", "prefill has as many keys as queries: say len=");
+      given.forbid("kv", "a whole prompt has as many keys as queries: say len=");
       c.q_len = c.kv = given.number("len");
       break;
     case kind::append:
@@ -335,6 +356,7 @@ bench_case parse_case(std::string_view text) {
     refuse(given.word("layout"), "a rolling cache is laid out by heads");
   }
   c.score = parse_score(given);
+  parse_selection(given, moba, c);
   check_mask(c);
   check_memory(given, c);
   return c;

@@ -36,10 +36,14 @@ struct bench_case {
   index kv_heads = 1;
   index dim = 0;
   index v_dim = 0;
+  index block = 0;  ///< keys of a block that rows choose; 0: they see all that the mask shows
+  index top_k = 0;  ///< blocks that a row attends to, its own included
   index threads = 1;
   layout memory = layout::tokens;
   source from = source::contiguous;
 
+  /// Do rows choose their blocks, by MoBA's rule?
+  bool chooses() const noexcept { return block > 0; }
   /// Rows that are in memory: kv, or those that any query can see, which a rolling cache holds.
   index held_rows() const noexcept;
   /// Position of the first of them.
@@ -58,10 +62,15 @@ struct bad_case : std::runtime_error {
 ///   prefill storage=f32 mask=causal+window:1024 len=8192 heads=8:2 dim=128 threads=1
 ///   append  storage=f32 len=16 kv=4096 heads=32:8 dim=128      kv counts the len new keys too
 ///   decode  storage=f32 kv=32768 heads=32:8 dim=128 source=rolling
+///   moba    storage=f32 len=65536 heads=2:1 dim=128 block=2048 topk=3 threads=2
+///
+/// moba is prefill whose rows choose their blocks; its mask is causal.
 ///
 /// vdim=    floats in a value                                                    default dim
 /// layout=  tokens | heads                                 default tokens for prefill, else heads
 /// source=  contiguous | rolling                                             default contiguous
+/// block=   keys of a block that rows choose; topk= blocks of a row, its own included: moba needs
+///          both, append and decode may have both
 /// storage=f32 and threads=1 are defaults too.
 ///
 /// mask=    terms joined by +, "and"; default causal:

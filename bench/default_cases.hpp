@@ -32,6 +32,11 @@ inline constexpr char const* default_cases[] = {
     "prefill mask=causal alibi=1 len=4096 heads=8:2 dim=128",
     "prefill mask=causal bias=1 len=4096 heads=8:2 dim=128",
     "prefill mask=causal sink_logits=1 len=4096 heads=8:2 dim=128",
+    // Rows that choose their blocks, and the same without choosing.
+    "moba len=16384 heads=2:1 dim=128 block=512 topk=3",
+    "append len=64 kv=16384 heads=32:8 dim=128 block=512 topk=3",
+    "decode kv=32768 heads=32:8 dim=128 block=1024 topk=3",
+    "decode mask=causal+window:16384 kv=32768 heads=32:8 dim=128 source=rolling block=1024 topk=3",
 };
 
 }  // namespace bench

@@ -2,6 +2,7 @@
 // Times attention against the limits of the machine; refuses to time a wrong answer.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -20,14 +21,17 @@ namespace bench {
 namespace {
 
 constexpr char const* usage =
-    "oriel_bench [--case 'prefill|append|decode key=value ...']... [--benchmark_<flag>=...]\n"
+    "oriel_bench [--case 'prefill|append|decode|moba key=value ...']... [--benchmark_<flag>=...]\n"
     "\n"
     "  prefill  len=N          as many keys as queries\n"
     "  append   len=N kv=M     N queries at the end of M keys\n"
     "  decode   kv=M           one query at the end of M keys\n"
+    "  moba     len=N          prefill, causal, whose rows choose their blocks of keys\n"
     "           heads=Q:KV dim=D     needed by all\n"
     "           vdim=D  threads=T  storage=f32  layout=tokens|heads  source=contiguous|rolling\n"
     "           mask=TERM+TERM...    softcap=C  alibi=1  bias=1  sink_logits=1\n"
+    "           block=B topk=K       moba, append and decode: a row attends to its own block of B\n"
+    "                                keys and the K-1 before it that it chooses by their mean key\n"
     "\n"
     "Terms of a mask, joined by + as by \"and\", causal by default:\n"
     "  full              every key; stands alone\n"
@@ -47,6 +51,12 @@ constexpr char const* usage =
     "causal+window:512+sinks:4 is causal and (window or sinks). A rolling source serves full,\n"
     "causal, windows and chunks. Scores are capped first, then ALiBi's, then biased.\n"
     "\n"
+    "With block=, the case is also run in turns with the call that has no blocks. dense_seconds "
+    "and\n"
+    "moba_seconds are the lower quartiles (of few runs: the least), ideal is how many times fewer\n"
+    "pairs (decode: bytes) the case has, and reached the percentage of it that the times show.\n"
+    "means_seconds, the time to take the means of the blocks, is not part of a call.\n"
+    "\n"
     "Without --case a table of its own is timed. Exit status: 1 if an answer was wrong (it is not\n"
     "timed), 2 for a case that can't be read. --spoil-answers makes every answer wrong, for "
     "tests.\n";
@@ -55,6 +65,13 @@ struct machine_limits {
   peak_limit peak;
   stream_limit stream;
 };
+
+/// Of few values the least.
+double lower_quartile(std::vector<double>& values) {
+  auto const at = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 4);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
 
 /// Everything a case needs besides what Google Benchmark has; kept from one of its tries to the
 /// next.
@@ -71,8 +88,7 @@ class runner {
     std::fill(out.begin(), out.end(), std::nanf(""));
     if (!attend(0, team_)) return false;
     if (spoil) out.back() += 1e-3f;
-    index const pairs = problem_.visible().pairs * problem_.of().q_heads;
-    verdict_ = verify(problem_.call(0), pairs, problem_.mask().edges());
+    verdict_ = verify(problem_.call(0), problem_.visible().pairs, problem_.mask().edges());
     if (!verdict_.right) return false;
     answer_ = out;
 
@@ -80,7 +96,8 @@ class runner {
     heap_watch const heap;
     (void)attend(0, team_);
     index const heap_bytes = heap.peak();
-    extra_bytes_ = problem_.plan().workspace_bytes() + heap_bytes + stacks.used();
+    extra_bytes_ =
+        problem_.plan().workspace_bytes() + problem_.means_bytes() + heap_bytes + stacks.used();
     return true;
   }
 
@@ -100,6 +117,7 @@ class runner {
       pace.after_call();
     }
     report(state, pace.finish());
+    if (c.chooses()) report_dense(state);
     (void)attend(0, team_);
     if (std::memcmp(answer_.data(), problem_.out().data(), answer_.size() * sizeof(float)) != 0) {
       state.SkipWithError("the answer changed while it was timed");
@@ -116,8 +134,43 @@ class runner {
  private:
   template <class Executor>
   bool attend(index instance, Executor&& on) {
-    status_ = oriel::attend(problem_.plan(), problem_.call(instance), problem_.workspace(), on);
+    return run(problem_.call(instance), on);
+  }
+  template <class Executor>
+  bool run(oriel::attention const& call, Executor&& on) {
+    status_ = oriel::attend(problem_.plan(), call, problem_.workspace(), on);
     return status_.ok();
+  }
+
+  /// Block selection and the same call without it, in turns, at least once.
+  void report_dense(benchmark::State& state) {
+    auto const time_once = [&](oriel::attention const& call, std::vector<double>& all) {
+      double const start = team_.seconds();
+      bool const done = run(call, team_);
+      all.push_back(team_.seconds() - start);
+      return done;
+    };
+    constexpr double enough_seconds = 0.5;
+    double const start = wall_seconds();
+    do {
+      next_ = next_ + 1 < problem_.instances() ? next_ + 1 : 0;
+      if (!time_once(problem_.dense_call(next_), dense_times_) ||
+          !time_once(problem_.call(next_), moba_times_)) {
+        return state.SkipWithError(status_.what);
+      }
+    } while (wall_seconds() - start < enough_seconds);
+    double const dense = lower_quartile(dense_times_);
+    double const moba = lower_quartile(moba_times_);
+    auto& counters = state.counters;
+    counters["dense_seconds"] = dense;
+    counters["moba_seconds"] = moba;
+    counters["speedup"] = dense / moba;
+    counters["ideal"] = problem_.ideal();
+    counters["reached"] = 100.0 * dense / moba / problem_.ideal();
+    counters["means_seconds"] = problem_.means_seconds();
+    counters["means_bytes"] = static_cast<double>(problem_.means_bytes());
+    counters["extra_pct"] =
+        100.0 * static_cast<double>(extra_bytes_) / static_cast<double>(problem_.tensor_bytes());
   }
 
   void report(benchmark::State& state, pairing_result const& r) const {
@@ -136,7 +189,8 @@ class runner {
     counters["extra_bytes"] = static_cast<double>(extra_bytes_);
     counters["mask_bytes"] = static_cast<double>(problem_.mask().bytes());
     counters["dense_mask_bytes"] = static_cast<double>(problem_.dense_mask_bytes());
-    counters["visible_pairs"] = static_cast<double>(problem_.visible().pairs);
+    counters["visible_pairs"] =
+        static_cast<double>(problem_.visible().pairs) / static_cast<double>(problem_.of().q_heads);
     counters["peak_gflops"] = peak;
     counters["stream_gb_per_s"] = stream;
     counters["verified_rows"] = static_cast<double>(verdict_.rows);
@@ -152,6 +206,7 @@ class runner {
   verdict verdict_;
   std::vector<float> answer_;
   index extra_bytes_ = 0;
+  std::vector<double> dense_times_, moba_times_;
   index next_ = 0;
 };
 

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <random>
 
+#include "clock.hpp"
 #include "limits.hpp"
 
 namespace bench {
@@ -38,7 +39,9 @@ class normals {
   index next_ = 0;
 };
 
-visible_work count_visible(oriel::any_mask const& mask, oriel::range queries, oriel::range keys) {
+/// Of a call whose rows see all that the mask shows.
+visible_work count_visible(bench_case const& c, oriel::any_mask const& mask, oriel::range queries,
+                           oriel::range keys) {
   constexpr index tokens = 64;  // bits of a word
   constexpr index block = 512;
   visible_work work;
@@ -63,7 +66,64 @@ visible_work count_visible(oriel::any_mask const& mask, oriel::range queries, or
       }
     }
   }
-  work.keys = std::count(seen.begin(), seen.end(), char{1});
+  work.pairs *= c.q_heads;
+  work.rows = c.kv_heads * std::count(seen.begin(), seen.end(), char{1});
+  return work;
+}
+
+/// Adds the pairs that the mask shows one row of `keys`, and marks these in `seen`, which begins at
+/// position `first`.
+void add_row(oriel::any_mask const& mask, index query, oriel::range keys, index first,
+             std::vector<char>& seen, visible_work& work) {
+  oriel::range const one{query, query + 1};
+  for (oriel::range const part : intersect(mask.reach(one), oriel::key_ranges(keys))) {
+    char* const mark = seen.data() + (part.begin - first);
+    if (mask.cover(one, part) == oriel::coverage::all) {
+      work.pairs += part.size();
+      std::fill_n(mark, part.size(), char{1});
+      continue;
+    }
+    for (index key = part.begin; key < part.end; ++key) {
+      if (!mask.visible(query, key)) continue;
+      ++work.pairs;
+      mark[key - part.begin] = 1;
+    }
+  }
+}
+
+/// Of a call whose rows choose their blocks.
+visible_work count_chosen(oriel::attention const& call) {
+  visible_work work;
+  oriel::range const held = call.kv.positions();
+  oriel::range const queries = call.queries();
+  oriel::any_selector const& select = call.select;
+  std::vector<char> seen;
+  std::vector<index> chosen(static_cast<std::size_t>(select.most()));
+  for (index kv_head = 0; kv_head < call.heads().kv_heads; ++kv_head) {
+    seen.assign(static_cast<std::size_t>(held.size()), char{0});
+    index const first_head = call.heads().first_q_head(kv_head);
+    for (index t = 0; t < call.q.tokens; ++t) {
+      index const query = queries.begin + t;
+      for (index h = first_head; h < first_head + call.heads().group(); ++h) {
+        if (query < select.dense_before()) {
+          add_row(call.mask, query, held, held.begin, seen, work);
+          continue;
+        }
+        index const count =
+            select.choose({call.q.row(t, h), query, h, kv_head, held}, chosen.data());
+        for (index i = 0; i < count; ++i) {
+          index const begin = chosen[static_cast<std::size_t>(i)] * select.block();
+          oriel::range const block = intersect(held, oriel::range{begin, begin + select.block()});
+          add_row(call.mask, query, block, held.begin, seen, work);
+        }
+      }
+    }
+    work.rows += std::count(seen.begin(), seen.end(), char{1});
+    if (queries.end > select.dense_before()) {
+      work.means += oriel::max_of(
+          0, (queries.end - 1) / select.block() - oriel::ceil_div(held.begin, select.block()));
+    }
+  }
   return work;
 }
 
@@ -110,7 +170,8 @@ problem::problem(bench_case const& c)
       held_(c.held_rows()),
       first_(c.first_row()),
       mask_(c.mask, queries(), keys()),
-      visible_(count_visible(mask_.mask(), queries(), keys())),
+      all_(count_visible(c, mask_.mask(), queries(), keys())),
+      visible_(all_),
       instance_bytes_(oriel::round_up(c.kv_bytes(held_), oriel::storage_alignment)),
       instances_(1),
       q_(static_cast<std::size_t>(c.q_len * c.q_heads * c.dim)),
@@ -120,18 +181,58 @@ problem::problem(bench_case const& c)
                                 .q_heads = c.q_heads,
                                 .kv_heads = c.kv_heads,
                                 .head_dim = c.dim,
+                                .chosen_blocks = c.top_k,
                                 .v_dim = c.v_dim},
                                c.threads)),
       workspace_(plan_.workspace_bytes()) {
   if (c.what != kind::prefill) {
     constexpr index most_memory = index{2} << 30;
-    index const enough =
-        oriel::ceil_div(stream_bytes(), oriel::max_of(1, static_cast<index>(visible_bytes())));
+    index const read =
+        c.chooses() ? c.kv_bytes(oriel::min_of(held_, oriel::saturating_mul(c.block, c.top_k)))
+                    : static_cast<index>(visible_bytes());
+    index const enough = oriel::ceil_div(stream_bytes(), oriel::max_of(1, read));
     instances_ = std::clamp<index>(most_memory / instance_bytes_, 1, oriel::max_of(1, enough));
   }
   memory_ = std::make_unique<pages>(instance_bytes_ * instances_);
+  if (c.chooses()) make_means();
   fill();
   fill_score();
+  if (c.chooses()) count_chosen();
+}
+
+void problem::make_means() {
+  oriel::block_shape const shape{.block = case_.block,
+                                 .blocks = oriel::max_of(1, held_ / case_.block),
+                                 .kv_heads = case_.kv_heads,
+                                 .head_dim = case_.dim};
+  auto const count = static_cast<std::size_t>(instances_);
+  means_memory_.reserve(count);  // calls refer to the means: they stay put
+  means_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    auto& memory = means_memory_.emplace_back(oriel::block_means::required_bytes(shape));
+    means_.emplace_back(memory.span(), shape);
+  }
+}
+
+void problem::take_means(index instance, oriel::tensor_view<float const> k, index first) {
+  if (!case_.chooses()) return;
+  double const start = thread_seconds();
+  oriel::status const s = means_[static_cast<std::size_t>(instance)].append(k, first);
+  means_seconds_ += (thread_seconds() - start) / static_cast<double>(instances_);
+  if (!s.ok()) throw std::logic_error(s.what);
+}
+
+void problem::count_chosen() {
+  visible_ = {};
+  for (index i = 0; i < instances_; ++i) {
+    visible_work const work = bench::count_chosen(call(i));
+    visible_.pairs += work.pairs;
+    visible_.rows += work.rows;
+    visible_.means += work.means;
+  }
+  visible_.pairs /= instances_;
+  visible_.rows /= instances_;
+  visible_.means /= instances_;
 }
 
 void problem::fill_score() {
@@ -162,6 +263,7 @@ void problem::fill() {
   if (case_.from == source::contiguous) {
     auto const all = memory_->floats();
     random.fill(all.data(), static_cast<index>(all.size()));
+    for (index i = 0; i < instances_; ++i) take_means(i, keys_at(i), first_);
     return;
   }
   oriel::cache_shape const shape = ring_shape(case_, held_);
@@ -177,28 +279,40 @@ void problem::fill() {
       index const rows = oriel::min_of(piece, held_ - done);
       random.fill(k.data(), static_cast<index>(k.size()));
       random.fill(v.data(), static_cast<index>(v.size()));
+      oriel::tensor_view<float const> const new_k(k.data(), rows, case_.kv_heads, case_.dim);
       oriel::status const s =
-          ring.append({k.data(), rows, case_.kv_heads, case_.dim},
-                      {v.data(), rows, case_.kv_heads, case_.v_dim}, first_ + done);
+          ring.append(new_k, {v.data(), rows, case_.kv_heads, case_.v_dim}, first_ + done);
       if (!s.ok()) throw std::logic_error(s.what);
+      take_means(i, new_k, first_ + done);
     }
   }
 }
 
+oriel::tensor_view<float const> problem::rows_at(float const* data, index dim) const noexcept {
+  if (case_.memory == layout::tokens) return {data, held_, case_.kv_heads, dim};
+  return {data, held_, case_.kv_heads, dim, dim, held_ * dim};
+}
+
+oriel::tensor_view<float const> problem::keys_at(index instance) const noexcept {
+  auto const* const k = memory_->data() + instance * instance_bytes_;
+  return rows_at(reinterpret_cast<float const*>(k), case_.dim);
+}
+
 oriel::contiguous problem::contiguous_at(index instance) const noexcept {
-  auto const* const k =
-      reinterpret_cast<float const*>(memory_->data() + instance * instance_bytes_);
-  float const* const v = k + held_ * case_.kv_heads * case_.dim;
-  auto const view = [&](float const* data, index dim) {
-    using tensor = oriel::tensor_view<float const>;
-    return case_.memory == layout::tokens
-               ? tensor(data, held_, case_.kv_heads, dim)
-               : tensor(data, held_, case_.kv_heads, dim, dim, held_ * dim);
-  };
-  return {view(k, case_.dim), view(v, case_.v_dim), first_};
+  auto const k = keys_at(instance);
+  return {k, rows_at(k.data + held_ * case_.kv_heads * case_.dim, case_.v_dim), first_};
 }
 
 oriel::attention problem::call(index instance) {
+  oriel::attention of = dense_call(instance);
+  if (case_.chooses()) {
+    oriel::block_means const& means = means_[static_cast<std::size_t>(instance)];
+    of.select = oriel::moba(means, case_.top_k);
+  }
+  return of;
+}
+
+oriel::attention problem::dense_call(index instance) {
   oriel::any_source const kv = case_.from == source::rolling
                                    ? oriel::any_source(static_cast<oriel::rolling_cache<> const&>(
                                          rings_[static_cast<std::size_t>(instance)]))
@@ -212,12 +326,26 @@ oriel::attention problem::call(index instance) {
 }
 
 double problem::useful_flops() const noexcept {
-  return 2.0 * static_cast<double>(case_.dim + case_.v_dim) * static_cast<double>(case_.q_heads) *
-         static_cast<double>(visible_.pairs);
+  return 2.0 * static_cast<double>(case_.dim + case_.v_dim) * static_cast<double>(visible_.pairs);
 }
 
-double problem::visible_bytes() const noexcept {
-  return static_cast<double>(case_.kv_bytes(visible_.keys));
+double problem::bytes_of(visible_work const& work) const noexcept {
+  return static_cast<double>(sizeof(float)) *
+         (static_cast<double>(case_.dim + case_.v_dim) * static_cast<double>(work.rows) +
+          static_cast<double>(case_.dim) * static_cast<double>(work.means));
+}
+
+index problem::means_bytes() const noexcept {
+  return means_.empty() ? 0 : oriel::block_means::required_bytes(means_[0].shape());
+}
+
+index problem::tensor_bytes() const noexcept {
+  return case_.kv_bytes(held_) + static_cast<index>((q_.size() + out_.size()) * sizeof(float));
+}
+
+double problem::ideal() const noexcept {
+  if (case_.what == kind::decode) return bytes_of(all_) / bytes_of(visible_);
+  return static_cast<double>(all_.pairs) / static_cast<double>(visible_.pairs);
 }
 
 }  // namespace bench

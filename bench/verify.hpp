@@ -15,9 +15,9 @@ struct verdict {
 
 /// Compares call.out with double precision. Always with oriel::reference, on at least 64 rows (all,
 /// if there are fewer): the first, the last, those at each side of a tile's, a leaf's and the
-/// mask's edges, and seeded random ones. And where the call has at most 2^26 pairs in all heads
-/// (`pairs`) every row, with a dense product of blocks in double. Right: error <= 2e-6 * largest,
-/// and no NaN.
+/// mask's edges, and seeded random ones. And where the call selects no blocks and has at most 2^26
+/// pairs in all heads (`pairs`) every row, with a dense product of blocks in double. Right:
+/// error <= 2e-6 * largest, and no NaN.
 verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges);
 
 }  // namespace bench

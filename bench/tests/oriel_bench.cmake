@@ -99,6 +99,40 @@ if(NOT dense EQUAL 90000 OR ours GREATER 128)
   message(FATAL_ERROR "a mask of ${ours} bytes instead of ${dense} makes no sense")
 endif()
 
+# Rows that choose their blocks: right answers, pairs by hand, and the same without choosing beside.
+set(choosing
+  "moba len=300 heads=4:2 dim=16 block=32 topk=3"
+  "moba len=300 heads=4:2 dim=16 block=32 topk=1 threads=2"
+  "moba len=20 heads=4:2 dim=16 vdim=9 block=64 topk=2 sink_logits=1 layout=heads"
+  "append len=40 kv=300 heads=4:2 dim=16 block=32 topk=2"
+  "decode kv=1500 heads=4:2 dim=16 block=64 topk=3"
+  "decode kv=100 heads=4:2 dim=16 block=64 topk=3"
+  "decode mask=causal+window:700 kv=1500 source=rolling heads=4:2 dim=16 block=64 topk=3")
+set(pairs 20958 4830 210 1876 156 100 154)
+set(arguments_of_choosing --benchmark_format=json --benchmark_min_time=0.001)
+foreach(case IN LISTS choosing)
+  list(APPEND arguments_of_choosing --case "${case}")
+endforeach()
+run("${BENCH}" ${arguments_of_choosing})
+expect_equal("exit status of block selection" "${status}" 0)
+foreach(case expected IN ZIP_LISTS choosing pairs)
+  list(FIND choosing "${case}" row)
+  string(JSON counted GET "${out}" benchmarks ${row} visible_pairs)
+  if(NOT counted EQUAL expected)
+    message(FATAL_ERROR "visible_pairs of '${case}' is ${counted}, expected ${expected}")
+  endif()
+  foreach(counter pct_of_peak pct_of_stream extra_pct dense_seconds moba_seconds speedup ideal
+          reached means_seconds means_bytes)
+    expect_positive("${out}" benchmarks ${row} ${counter})
+  endforeach()
+endforeach()
+string(JSON ideal GET "${out}" benchmarks 0 ideal)
+if(ideal LESS 2.154 OR ideal GREATER 2.155)  # 45150 / 20958
+  message(FATAL_ERROR "ideal is ${ideal}, expected 2.1543")
+endif()
+run("${BENCH}" --spoil-answers --case "moba len=300 heads=4:2 dim=16 block=32 topk=3")
+expect_equal("exit status with a spoiled answer of moba" "${status}" 1)
+
 # A wrong answer is not timed, and the program fails.
 run("${BENCH}" --spoil-answers ${arguments})
 expect_equal("exit status with spoiled answers" "${status}" 1)
@@ -183,6 +217,18 @@ expect_refused("softcap=five" "prefill softcap=five len=8 ${size}")
 expect_refused("alibi=2" "prefill alibi=2 len=8 ${size}")
 expect_refused("bias=yes" "prefill bias=yes len=8 ${size}")
 expect_refused("sink_logits=" "prefill sink_logits= len=8 ${size}")
+expect_refused("block=" "moba len=8 topk=2 ${size}")
+expect_refused("topk=" "moba len=8 block=4 ${size}")
+expect_refused("topk=" "decode kv=8 block=4 ${size}")
+expect_refused("block=" "append len=1 kv=8 topk=2 ${size}")
+expect_refused("block=4" "prefill len=8 block=4 topk=2 ${size}")
+expect_refused("topk=2" "prefill len=8 topk=2 ${size}")
+expect_refused("block=0" "moba len=8 block=0 topk=2 ${size}")
+expect_refused("topk=0" "moba len=8 block=4 topk=0 ${size}")
+expect_refused("topk=1025" "moba len=8 block=4 topk=1025 ${size}")
+expect_refused("mask=causal+window:4" "moba len=8 mask=causal+window:4 block=4 topk=2 ${size}")
+expect_refused("mask=full" "moba len=8 mask=full block=4 topk=2 ${size}")
+expect_refused("kv=8" "moba len=8 kv=8 block=4 topk=2 ${size}")
 expect_refused("threads=0" "prefill len=8 ${size} threads=0")
 expect_refused("layout=rows" "prefill len=8 ${size} layout=rows")
 expect_refused("layout=tokens" "decode kv=8 ${size} source=rolling layout=tokens")
