@@ -91,6 +91,7 @@ struct block {
   index cost = 0;
   index split = -1;  ///< its number among those that are cut into leaves, or -1
 
+  ORIEL_INLINE constexpr block() noexcept {}
   ORIEL_INLINE index head(int i) const noexcept { return (first + i) / cut.head_tiles; }
   ORIEL_INLINE row_tile rows(attention const& call, int i) const noexcept {
     return rows_of(call, cut, (first + i) % cut.head_tiles);

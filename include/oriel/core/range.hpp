@@ -73,7 +73,7 @@ struct range_set {
   range items[Capacity] = {};
   int count = 0;
 
-  range_set() = default;
+  ORIEL_INLINE constexpr range_set() noexcept {}  // not "= default": that is not always inlined
   ORIEL_INLINE constexpr range_set(range only) noexcept { add(only); }
 
   /// Ranges are added in ascending order and do not overlap.

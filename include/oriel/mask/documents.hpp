@@ -14,7 +14,7 @@ namespace oriel::inline v0 {
 /// referred to.
 class document_bounds {
  public:
-  document_bounds() = default;
+  ORIEL_INLINE constexpr document_bounds() noexcept {}
   template <std::convertible_to<integers> Bounds>
   ORIEL_INLINE constexpr document_bounds(Bounds const& cu_seqlens) noexcept : at_(cu_seqlens) {}
 

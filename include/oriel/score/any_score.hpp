@@ -114,7 +114,7 @@ class any_score {
  public:
   static constexpr std::size_t capacity = 128;
 
-  any_score() = default;
+  ORIEL_INLINE constexpr any_score() noexcept {}  // not "= default": that is not always inlined
   template <score S, class Arch = default_arch>
   requires(!std::is_same_v<S, any_score>) ORIEL_INLINE any_score(S const& s)
   noexcept : ask_(&answers<S, Arch>::table) {

@@ -49,7 +49,7 @@ class any_selector {
  public:
   static constexpr std::size_t capacity = 64;
 
-  any_selector() = default;
+  ORIEL_INLINE constexpr any_selector() noexcept {}  // not "= default": that is not always inlined
   template <selector S, class Arch = default_arch>
   requires(!std::is_same_v<S, any_selector>) ORIEL_INLINE any_selector(S const& s)
   noexcept : ask_(&answers<S, Arch>::table) {

@@ -13,7 +13,7 @@ struct batch_view {
   index size = 0;
   index stride = 0;
 
-  batch_view() = default;
+  ORIEL_INLINE constexpr batch_view() noexcept {}
   ORIEL_INLINE constexpr batch_view(tensor_view<T> const& item, index count, index step) noexcept
       : first(item), size(count), stride(step) {}
   /// Packed [size, tokens, heads, dim].

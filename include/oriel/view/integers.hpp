@@ -15,7 +15,7 @@ namespace oriel::inline v0 {
 /// contiguous range, which must outlive the call.
 class integers {
  public:
-  integers() = default;
+  ORIEL_INLINE constexpr integers() noexcept {}
   template <std::convertible_to<std::span<index const>> Range>
   ORIEL_INLINE constexpr integers(Range const& values) noexcept
       : wide_(std::data(values)), size_(static_cast<index>(std::size(values))), is_wide_(true) {}
