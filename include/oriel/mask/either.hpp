@@ -12,10 +12,7 @@ struct either {
   [[no_unique_address]] A a;
   [[no_unique_address]] B b;
 
-  ORIEL_INLINE constexpr status check() const noexcept {
-    status const first = check_mask(a);
-    return first.ok() ? check_mask(b) : first;
-  }
+  ORIEL_INLINE constexpr status check() const noexcept { return detail::check_masks(a, b); }
   ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept {
     return a.visible(q, k) || b.visible(q, k);
   }

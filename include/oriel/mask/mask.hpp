@@ -65,6 +65,13 @@ ORIEL_INLINE constexpr index dead_before(M const& m, index from) noexcept {
 
 namespace detail {
 
+/// ok, or what is wrong with the first of two masks that is.
+template <mask A, mask B>
+ORIEL_INLINE constexpr status check_masks(A const& a, B const& b) noexcept {
+  status const first = check_mask(a);
+  return first.ok() ? check_mask(b) : first;
+}
+
 /// What a mask covers whose rows are one interval each, with ends that never fall as q grows: the
 /// intervals of the first and of the last query settle it.
 ORIEL_INLINE constexpr coverage cover_between(range first, range last, range keys) noexcept {
