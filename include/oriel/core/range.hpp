@@ -42,6 +42,11 @@ ORIEL_INLINE constexpr index saturating_mul(index a, index b) noexcept {
   return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
 }
 
+/// Elements that `count` steps of a stride of either sign span, saturating; count >= 0.
+ORIEL_INLINE constexpr index stride_span(index count, index stride) noexcept {
+  return saturating_mul(count, magnitude(max_of(stride, -INT64_MAX)));
+}
+
 /// Half-open range of positions or indices [begin, end); empty when end <= begin.
 struct range {
   index begin = 0;

@@ -33,9 +33,8 @@ class dense_mask {
     if (data_ == nullptr && !queries_.empty() && !keys_.empty()) {
       return {errc::memory, "mask: dense_mask.data must not be null"};
     }
-    index const span = saturating_add(
-        saturating_mul(queries_.size(), magnitude(max_of(query_stride_, -INT64_MAX))),
-        saturating_mul(keys_.size(), magnitude(max_of(key_stride_, -INT64_MAX))));
+    index const span = saturating_add(stride_span(queries_.size(), query_stride_),
+                                      stride_span(keys_.size(), key_stride_));
     if (span > max_position)
       return {errc::shape, "mask: dense_mask's strides leave the address space"};
     return {};

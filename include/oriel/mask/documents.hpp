@@ -54,7 +54,7 @@ struct documents {
 
   ORIEL_INLINE constexpr status check() const noexcept { return bounds.check(); }
   ORIEL_INLINE constexpr bool visible(index q, index k) const noexcept {
-    return bounds.around(q).contains(k) && bounds.around(q).contains(q);
+    return bounds.around(q).contains(k);
   }
   ORIEL_INLINE constexpr coverage cover(range queries, range keys) const noexcept {
     return detail::cover_between(bounds.around(queries.begin), bounds.around(queries.end - 1),

@@ -32,12 +32,9 @@ struct bias {
     if (intersect(queries, everywhere) != queries || intersect(keys, everywhere) != keys) {
       return {errc::position, "score: bias's positions must lie between -2^60 and 2^60"};
     }
-    auto const span = [](index count, index stride) ORIEL_INLINE_LAMBDA {
-      return saturating_mul(count, magnitude(max_of(stride, -INT64_MAX)));
-    };
-    index const reach = saturating_add(
-        saturating_add(span(q_heads, head_stride), span(queries.size(), query_stride)),
-        span(keys.size(), key_stride));
+    index const reach = saturating_add(saturating_add(stride_span(q_heads, head_stride),
+                                                      stride_span(queries.size(), query_stride)),
+                                       stride_span(keys.size(), key_stride));
     if (reach > max_position) {
       return {errc::shape, "score: bias's strides leave the address space"};
     }
