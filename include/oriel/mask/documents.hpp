@@ -20,7 +20,7 @@ class document_bounds {
 
   /// Cost O(documents).
   ORIEL_INLINE constexpr status check() const noexcept {
-    if (at_.size() < 1) return {errc::mask, "mask: documents need at least one bound"};
+    if (at_.empty()) return {errc::mask, "mask: documents need at least one bound"};
     for (index i = 0; i < at_.size(); ++i) {
       if (i > 0 && at_[i] < at_[i - 1]) return {errc::mask, "mask: document bounds must ascend"};
       if (at_[i] <= everywhere.begin || at_[i] >= everywhere.end) {
@@ -33,7 +33,7 @@ class document_bounds {
   ORIEL_INLINE constexpr range around(index position) const noexcept {
     index const next =
         first_where(at_.size(), [&](index i) ORIEL_INLINE_LAMBDA { return at_[i] > position; });
-    if (at_.size() == 0) return {};
+    if (at_.empty()) return {};
     if (next == 0) return {at_[0], at_[0]};
     if (next == at_.size()) return {at_[at_.size() - 1], at_[at_.size() - 1]};
     return {at_[next - 1], at_[next]};
