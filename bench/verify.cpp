@@ -149,11 +149,14 @@ void compare_all(oriel::attention const& call, verdict& so_far) {
   auto const shape = call.kv.shape();
   matrix k(held.size(), shape.head_dim);
   matrix v(held.size(), shape.v_dim);
+  std::vector<float> row(static_cast<std::size_t>(oriel::max_of(shape.head_dim, shape.v_dim)));
   for (index kv_head = 0; kv_head < shape.kv_heads; ++kv_head) {
     for (index i = 0; i < held.size(); ++i) {
       oriel::kv_run const run = call.kv.run_at(kv_head, held.begin + i);
-      for (index d = 0; d < shape.head_dim; ++d) k(i, d) = run.k[d];
-      for (index d = 0; d < shape.v_dim; ++d) v(i, d) = run.v[d];
+      float const* const key = run.floats(run.k, shape.head_dim, row.data());
+      for (index d = 0; d < shape.head_dim; ++d) k(i, d) = key[d];
+      float const* const value = run.floats(run.v, shape.v_dim, row.data());
+      for (index d = 0; d < shape.v_dim; ++d) v(i, d) = value[d];
     }
     constexpr index step = 64;
     for (index t = 0; t < call.q.tokens; t += step) {

@@ -26,7 +26,7 @@ TEST(ForEachRun, YieldsTheKeysThatSomeRowSeesInRunsOfTheSource) {
     std::vector<std::pair<index, index>> runs;
     detail::for_each_run(source, 0, {26, 34}, word, [&](kv_run const& run) {
       runs.emplace_back(run.first, run.rows);
-      EXPECT_EQ(run.k, source.run_at(0, run.first).k);
+      EXPECT_EQ(run.k.data, source.run_at(0, run.first).k.data);
     });
     return runs;
   };
@@ -71,10 +71,10 @@ TEST(RunAhead, TheKeysThatADecodeBlockScoresNext) {
   for (int i = 0; i < 2; ++i) g.add(walk.at().rows(call, i), i, key_ranges({0, 300}));
   range const tile{0, tile_keys};
   kv_run const other_head = detail::run_ahead(call, g, 0, tile);
-  EXPECT_EQ(other_head.k, call.kv.run_at(1, 0).k);
+  EXPECT_EQ(other_head.k.data, call.kv.run_at(1, 0).k.data);
   EXPECT_EQ(other_head.rows, tile_keys);
   kv_run const next_tile = detail::run_ahead(call, g, 1, tile);
-  EXPECT_EQ(next_tile.k, call.kv.run_at(0, tile_keys).k);
+  EXPECT_EQ(next_tile.k.data, call.kv.run_at(0, tile_keys).k.data);
   kv_run const rest = detail::run_ahead(call, g, 1, {128, 256});
   EXPECT_EQ(rest.rows, 300 - 256);
 }

@@ -71,8 +71,8 @@ TEST(Contiguous, OneRunHoldsTheRest) {
         EXPECT_EQ(run.first, first + t);
         EXPECT_EQ(run.rows, 5 - t);
         for (index i = 0; i < run.rows; ++i) {
-          EXPECT_EQ(run.k + i * run.k_stride, room + (t + i) * 6 + head * 3);
-          EXPECT_EQ(run.v + i * run.v_stride, room + 116 - (t + i) * 4 + head * 20);
+          EXPECT_EQ(run.k.row(i), room + (t + i) * 6 + head * 3);
+          EXPECT_EQ(run.v.row(i), room + 116 - (t + i) * 4 + head * 20);
         }
       }
     }

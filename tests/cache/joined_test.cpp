@@ -52,11 +52,11 @@ TEST(Joined, IsTheCacheAndThenTheFreshRows) {
           ASSERT_GE(run.rows, 1);
           ASSERT_LE(p + run.rows, p < fresh ? fresh : fresh + n);
           if (p >= fresh) {
-            EXPECT_EQ(run.k, k.view().row(p - fresh, head)) << "read where it lies";
-            EXPECT_EQ(run.v, v.view().row(p - fresh, head));
+            EXPECT_EQ(run.k.row(0), k.view().row(p - fresh, head)) << "read where it lies";
+            EXPECT_EQ(run.v.row(0), v.view().row(p - fresh, head));
           } else {
-            EXPECT_TRUE(same_bits(run.k, expected.k(head, p)));
-            EXPECT_TRUE(same_bits(run.v, expected.v(head, p)));
+            EXPECT_TRUE(same_bits(run.k.row(0), expected.k(head, p)));
+            EXPECT_TRUE(same_bits(run.v.row(0), expected.v(head, p)));
           }
         }
       }
@@ -134,10 +134,10 @@ TEST(Joined, OfAContiguousPast) {
   joined const all{past, view(rows.data() + 16, 2, 1, 2), view(rows.data() + 24, 2, 1, 2)};
   ASSERT_TRUE(all.check().ok());
   EXPECT_EQ(all.positions(), (range{-5, 0}));
-  EXPECT_EQ(all.run_at(0, -4).k, rows.data() + 2);
+  EXPECT_EQ(all.run_at(0, -4).k.row(0), rows.data() + 2);
   EXPECT_EQ(all.run_at(0, -4).rows, 2);
-  EXPECT_EQ(all.run_at(0, -2).k, rows.data() + 16);
-  EXPECT_EQ(all.run_at(0, -1).v, rows.data() + 26);
+  EXPECT_EQ(all.run_at(0, -2).k.row(0), rows.data() + 16);
+  EXPECT_EQ(all.run_at(0, -1).v.row(0), rows.data() + 26);
 }
 
 }  // namespace

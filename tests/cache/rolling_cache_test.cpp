@@ -301,7 +301,7 @@ TEST(RollingCache, APromptOfAnyLengthFromARepeatedRow) {
   ASSERT_TRUE(c.append(many, many).ok());
   EXPECT_EQ(c.positions(), (range{n - 4, n}));
   EXPECT_EQ(c.lost(), (range{0, n - 4}));
-  for (index p = n - 4; p < n; ++p) EXPECT_EQ(c.run_at(0, p).v[1], 4.0f);
+  for (index p = n - 4; p < n; ++p) EXPECT_EQ(c.run_at(0, p).v.row(0)[1], 4.0f);
 }
 
 TEST(RollingCache, OverlapsItsBytesAndNoOthers) {

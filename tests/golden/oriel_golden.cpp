@@ -552,13 +552,14 @@ void run_rolling_steps(verdict& v, golden_case& c) {
       for (index head = 0; head < kv_heads; ++head) {
         std::vector<float> const nothing(static_cast<std::size_t>(max_of(head_dim, v_dim)), 0.0f);
         kv_run const got = is_held ? cache.run_at(head, position)
-                                   : kv_run{nothing.data(), nothing.data(), 0, 0, 0, 1};
+                                   : kv_run{stored_rows::of(nothing.data(), 0, head_dim),
+                                            stored_rows::of(nothing.data(), 0, v_dim), 0, 0, 1};
         auto const row = [&](float const* data, index dim) {
           return tensor_view<float const>(data, 1, 1, dim);
         };
-        compare(v, {}, "cache_k", row(got.k, head_dim),
+        compare(v, {}, "cache_k", row(got.k.row(0), head_dim),
                 row(cache_k.item(b, true).row(slot, head), head_dim));
-        compare(v, {}, "cache_v", row(got.v, v_dim),
+        compare(v, {}, "cache_v", row(got.v.row(0), v_dim),
                 row(cache_v.item(b, true).row(slot, head), v_dim));
       }
     }

@@ -11,7 +11,8 @@ using fetch = row_fetch<default_arch>;
 TEST(RowFetch, AsksForEveryLineOnceAndThenNoMore) {
   for (index const count : {1, 7, 8, 9, 128}) {
     for (index const dim : {1, 16, 17, 128}) {
-      fetch rows(nullptr, 1000, dim, count);  // asking for any address is harmless
+      // Asking for any address is harmless.
+      fetch rows(stored_rows::of(nullptr, 1000, dim), count);
       EXPECT_EQ(rows.lines_in(count), count * ((dim + 15) / 16));
       EXPECT_GE(rows.left(), rows.lines_in(count));
       EXPECT_LE(rows.left(), rows.lines_in(count + 7)) << "rounded up to eight rows";
@@ -28,7 +29,7 @@ TEST(RowFetch, AsksForEveryLineOnceAndThenNoMore) {
 }
 
 TEST(RowFetch, OfNothingAsksForNothing) {
-  for (fetch nothing : {fetch(), fetch(nullptr, 0, 16, 0)}) {
+  for (fetch nothing : {fetch(), fetch(stored_rows::of(nullptr, 0, 16), 0)}) {
     EXPECT_EQ(nothing.left(), 0);
     nothing.lines(1 << 20);
     nothing.lines(-1);

@@ -124,10 +124,10 @@ inline void expect_equal(oriel::rolling_cache<> const& cache, row_list const& ex
       // The longest: it ends with the ring or with what is held.
       ASSERT_TRUE(p + run.rows == expected.held().end || (p + run.rows) % capacity == 0);
       for (index i = 0; i < run.rows; ++i) {
-        ASSERT_TRUE(same_bits(run.k + i * run.k_stride, expected.k(head, p + i)));
-        ASSERT_TRUE(same_bits(run.v + i * run.v_stride, expected.v(head, p + i)));
+        ASSERT_TRUE(same_bits(run.k.row(i), expected.k(head, p + i)));
+        ASSERT_TRUE(same_bits(run.v.row(i), expected.v(head, p + i)));
       }
-      index const slots = run.k - cache.run_at(0, expected.held().begin).k;
+      index const slots = run.k.row(0) - cache.run_at(0, expected.held().begin).k.row(0);
       index const base = expected.held().begin % capacity;
       ASSERT_EQ(slots, ((head * capacity) + p % capacity - base) * expected.shape().head_dim);
     }

@@ -29,18 +29,20 @@ ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
 }
 
 /// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches. Hidden tiles
-/// are never loaded, fully visible ones never masked.
+/// are never loaded, fully visible ones never masked. The kernel gets rows as they are stored, or
+/// through `wide`, if not null, as floats.
 template <class Kernel>
 void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile const& rows,
-                 range keys, index begin, std::uint64_t* word) noexcept {
+                 range keys, index begin, std::uint64_t* word, wide_tile* wide) noexcept {
   coverage const seen = call.mask.cover(rows.queries(), keys);
   if (seen == coverage::none) return;
   bool const partial = seen == coverage::some;
   if (partial) call.mask.visible_rows(rows, keys, word);
   std::uint64_t const* const visible = partial ? word : nullptr;
   range const places{keys.begin - begin, keys.end - begin};
-  for_each_run(call.kv, head, keys, visible,
-               [&](kv_run const& run) { kernel.score(run, run.first - begin, rows.count); });
+  for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
+    kernel.score(wide != nullptr ? wide->keys(run) : run, run.first - begin, rows.count);
+  });
   if (call.score) {
     score_tile tile = kernel.scores(places.begin);
     tile.rows = rows;
@@ -50,8 +52,9 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   }
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);
-  for_each_run(call.kv, head, keys, visible,
-               [&](kv_run const& run) { kernel.accumulate(run, run.first - begin, rows.count); });
+  for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
+    kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
+  });
 }
 
 /// Calls f(token, q_head, row) for each row of a tile of kv head `head`.
@@ -127,8 +130,10 @@ ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
 /// The states of a group over the leaves `leaves`, each merged into its tile's total from left to
 /// right, which kernels[i] then holds.
 template <class Arch, class Kernel>
-void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
+void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
                   tile_group const& g, key_ranges const& leaves) noexcept {
+  // The row tiles share keys as floats; the decode kernel reads its own rows.
+  wide_tile* const wide = !g.decode && call.kv.shape().coded ? &scratch.wide : nullptr;
   // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s). A functor takes natural units.
   double const base = call.score ? 1.0 : log2_e;
   auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * base);
@@ -145,12 +150,13 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attentio
     if (at >= end) continue;
     for (int i = 0; i < g.count; ++i) kernels[i].begin_leaf(g.rows[i].count);
     for (; at < end; at = next_tile(g.any, at + tile_keys)) {
+      if (wide != nullptr) wide->begin(at);
       for (int i = 0; i < g.count; ++i) {
         range const tile{at, at + tile_keys};
         range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
         kernels[i].expect(run_ahead(call, g, i, tile));
-        absorb_tile(kernels[i], call, g.head[i], g.rows[i], keys, at, scratch.word);
+        absorb_tile(kernels[i], call, g.head[i], g.rows[i], keys, at, scratch.word, wide);
       }
     }
     for (int i = 0; i < g.count; ++i) kernels[i].end_leaf(g.rows[i].count);
@@ -160,7 +166,7 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch> const& scratch, attentio
 /// A block of dense tiles. The result goes to `split`, the state of a block's leaf, or is written
 /// where there is none.
 template <class Arch, class Kernel>
-void attend_dense(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
+void attend_dense(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
                   block const& b, key_ranges const& leaves,
                   softmax_state<Arch> const* split) noexcept {
   tile_group g{.decode = b.cut.decode};
@@ -179,7 +185,7 @@ void attend_dense(Kernel* kernels, worker_scratch<Arch> const& scratch, attentio
 /// A segment of rows that choose their blocks: block after block, the rows that chose it are
 /// gathered into tiles, whose states are merged into the rows' own.
 template <class Arch, class Kernel>
-void attend_chosen(Kernel* kernels, worker_scratch<Arch> const& scratch, attention const& call,
+void attend_chosen(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
                    block const& b) noexcept {
   segment_scratch<Arch> const& own = scratch.segment;
   row_tile const rows = b.rows(call, 0);

@@ -22,9 +22,9 @@ ORIEL_INLINE bool heads_lie_together(any_source const& kv) noexcept {
   if (kv.shape().kv_heads < 2 || kv.positions().empty()) return false;
   kv_run const first = kv.run_at(0, kv.positions().begin);
   kv_run const second = kv.run_at(1, kv.positions().begin);
-  auto const apart = static_cast<index>(reinterpret_cast<std::uintptr_t>(second.k) -
-                                        reinterpret_cast<std::uintptr_t>(first.k));
-  return magnitude(apart) / static_cast<index>(sizeof(float)) < magnitude(first.k_stride);
+  auto const apart = static_cast<index>(reinterpret_cast<std::uintptr_t>(second.k.data) -
+                                        reinterpret_cast<std::uintptr_t>(first.k.data));
+  return magnitude(apart) < magnitude(first.k.stride);
 }
 
 template <class Arch>

@@ -5,6 +5,7 @@
 #include "oriel/attention/batch.hpp"
 #include "oriel/kernel/decode_tile.hpp"
 #include "oriel/kernel/flash_tile.hpp"
+#include "oriel/kernel/wide_tile.hpp"
 
 namespace oriel::inline v0 {
 
@@ -18,6 +19,7 @@ struct attend_bounds {
   index head_dim = 0;
   index chosen_blocks = 0;  ///< that a row of a selector chooses at most; 0: no selector
   std::optional<index> v_dim = std::nullopt;  ///< head_dim unless given
+  bool coded = false;  ///< are keys or values stored otherwise than as floats?
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
 };
@@ -34,6 +36,7 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
     all.kv_heads = kv.kv_heads;
     all.head_dim = kv.head_dim;
     all.v_dim = kv.v_dim;
+    all.coded = all.coded || kv.coded;
   }
   return all;
 }
@@ -70,6 +73,7 @@ template <class Arch>
 struct worker_scratch {
   flash_tile<Arch> flash[block_tiles];
   decode_tile<Arch> decode[block_heads];
+  wide_tile wide;             ///< for rows that are not stored as floats
   softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
@@ -86,7 +90,11 @@ struct worker_scratch {
     auto* const scores = memory.take<float>(tile_keys * tile_rows);
     carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
     for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
-    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, scores);
+    index const widest = max_of(head_dim, v_dim);
+    own.wide = wide_tile::carve(memory, bounds.coded ? tile_keys : 0, head_dim, v_dim);
+    auto* const chunk =
+        again.take<float>(saturating_mul(bounds.coded ? decode_tile<Arch>::chunk_keys : 0, widest));
+    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, scores, chunk);
     memory.skip(again);
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
@@ -206,6 +214,9 @@ status check(attend_plan const& plan, attention_batch const& batch, workspace me
   }
   if (need.chosen_blocks > plan.bounds.chosen_blocks) {
     return {errc::plan, "plan: a selector chooses more blocks than bounds.chosen_blocks"};
+  }
+  if (need.coded && !plan.bounds.coded) {
+    return {errc::plan, "plan: keys or values are not floats, but bounds.coded is not set"};
   }
   if (need.head_dim > plan.bounds.head_dim || need.value_dim() > plan.bounds.value_dim()) {
     return {errc::plan, "plan: head_dim or v_dim exceed its bounds"};

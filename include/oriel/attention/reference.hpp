@@ -42,13 +42,15 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       call.scale ? static_cast<double>(*call.scale) : 1.0 / std::sqrt(static_cast<double>(q.dim));
   constexpr double none = -static_cast<double>(infinity);
   range const keys = kv.positions();
+  float row[max_coded_dim];
   for (index t = 0; t < q.tokens; ++t) {
     index const position = call.queries().begin + t;
     for (index h = 0; h < q.heads; ++h) {
       index const head = call.heads().kv_head(h);
       auto const score = [&](index key) {
+        kv_run const run = kv.run_at(head, key);
         float const* const a = q.row(t, h);
-        float const* const b = kv.run_at(head, key).k;
+        float const* const b = run.floats(run.k, q.dim, row);
         double dot = 0.0;
         for (index d = 0; d < q.dim; ++d) dot += static_cast<double>(a[d]) * b[d];
         return call.score.exact(scale * dot, position, h, key);
@@ -77,7 +79,8 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
         if (!visible(key, blocks, count)) continue;
         double const s = score(key);
         double const weight = s > none ? std::exp(s - top) : 0.0;
-        float const* const value = kv.run_at(head, key).v;
+        kv_run const run = kv.run_at(head, key);
+        float const* const value = run.floats(run.v, out.dim, row);
         sum += weight;
         for (index d = 0; d < out.dim; ++d) to[d] += weight * value[d];
       }

@@ -3,30 +3,145 @@
 #pragma once
 
 #include <concepts>
-#include <cstddef>
 #include <cstring>
 
-#include "oriel/core/status.hpp"
+#include "oriel/cache/row_reader.hpp"
+#include "oriel/simd/widen.hpp"
 
 namespace oriel::inline v0 {
 
-/// A codec says how many bytes a row of `dim` floats takes and how it is written.
+/// A codec says how a row of `dim` floats is stored.
+///
+///   row_bytes(dim)               bytes of a stored row
+///   encode(row, dim, head, to)   writes one row of kv head `head`
+///   read(rows, to)               writes the floats of stored rows, [count, dim]; row by row, each
+///                                the same whatever is read with it
+///   is_plain                     optional: rows are floats as they are, they need no reading
+///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
+///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
+///
+/// encode and read are templates on the instruction set. A codec is a small value; most are empty.
 // clang-format off
 template <class C>
-concept codec = requires(float const* row, std::byte* to, index dim) {
-  { C::row_bytes(dim) } noexcept -> std::same_as<index>;
-  { C::encode(row, dim, to) } noexcept;
+concept codec = std::is_trivially_copyable_v<C> &&
+    requires(C const& c, float const* row, index i, std::byte* to, row_slice const& rows,
+             float* floats) {
+  { C::row_bytes(i) } noexcept -> std::same_as<index>;
+  { c.template encode<default_arch>(row, i, i, to) } noexcept;
+  { c.template read<default_arch>(rows, floats) } noexcept;
 };
 // clang-format on
 
-/// Rows as they are: 4 bytes per element, no error.
-struct f32 {
+/// Rows of elements: float, bf16 or f16; their errors stand with the types.
+template <class T>
+struct elements {
+  static constexpr bool is_plain = std::is_same_v<T, float>;
+  static constexpr index alignment = alignof(T);
+
   ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
-    return saturating_mul(dim, static_cast<index>(sizeof(float)));
+    return saturating_mul(dim, static_cast<index>(sizeof(T)));
   }
-  ORIEL_INLINE static void encode(float const* row, index dim, std::byte* to) noexcept {
-    std::memcpy(to, row, static_cast<std::size_t>(dim) * sizeof(float));
+  template <class Arch>
+  ORIEL_INLINE static void encode(float const* row, index dim, index /*head*/,
+                                  std::byte* to) noexcept {
+    if constexpr (is_plain) {
+      std::memcpy(to, row, static_cast<std::size_t>(dim) * sizeof(T));
+    } else {
+      narrow_row<Arch>(row, dim, reinterpret_cast<T*>(to));
+    }
+  }
+  template <class Arch>
+  ORIEL_INLINE static void read(row_slice const& rows, float* to) noexcept {
+    for (index i = 0; i < rows.count; ++i) {
+      auto const* const row = reinterpret_cast<T const*>(rows.data + i * rows.stride);
+      widen_row<Arch>(row, rows.dim, to + i * rows.dim);
+    }
   }
 };
+
+/// Rows as they are: 4 bytes per element, no error.
+using f32 = elements<float>;
+
+namespace detail {
+
+template <class T>
+struct codec_of {
+  using type = T;
+};
+template <>
+struct codec_of<bf16> {
+  using type = elements<bf16>;
+};
+template <>
+struct codec_of<f16> {
+  using type = elements<f16>;
+};
+
+template <class Codec>
+inline constexpr bool is_plain = requires {
+  requires Codec::is_plain;
+};
+
+template <class Codec>
+ORIEL_INLINE constexpr index alignment_of() noexcept {
+  if constexpr (requires { Codec::alignment; }) {
+    return Codec::alignment;
+  } else {
+    return 1;
+  }
+}
+
+template <class Codec, class Arch>
+struct codec_functions {
+  static void read(void const* codec, row_slice const& rows, float* to) noexcept {
+    if constexpr (std::is_empty_v<Codec>) {
+      Codec{}.template read<Arch>(rows, to);
+    } else {
+      static_cast<Codec const*>(codec)->template read<Arch>(rows, to);
+    }
+  }
+  static constexpr row_functions table{read};
+};
+
+}  // namespace detail
+
+/// The codec that a name stands for: bf16 and f16, which are elements, mean rows of them.
+template <class T>
+using codec_of = typename detail::codec_of<T>::type;
+
+/// The reader of rows that `of` has written, which is referred to if it has a state; none where
+/// rows are floats.
+template <class Arch, codec Codec>
+ORIEL_INLINE constexpr row_reader reader_of(Codec const* of) noexcept {
+  if constexpr (detail::is_plain<Codec>) {
+    return {};
+  } else {
+    return {&detail::codec_functions<Codec, Arch>::table, of};
+  }
+}
+
+/// The codecs of keys and of values.
+template <codec K, codec V>
+struct codec_pair {
+  K k = {};
+  V v = {};
+  ORIEL_INLINE constexpr codec_pair() noexcept {}
+  ORIEL_INLINE constexpr codec_pair(K const& of_k, V const& of_v) noexcept : k(of_k), v(of_v) {}
+};
+
+/// ok, or why a codec can't store rows of `dim` floats (errc::shape).
+template <codec Codec>
+ORIEL_INLINE constexpr status check_codec(index dim) noexcept {
+  if constexpr (!detail::is_plain<Codec>) {
+    if (dim > max_coded_dim) {
+      return {errc::shape, "rows that are not stored as floats must not exceed 4096 of them"};
+    }
+  }
+  if constexpr (requires { Codec::check(dim); }) {
+    return Codec::check(dim);
+  } else {
+    return {};
+  }
+}
 
 }  // namespace oriel::inline v0

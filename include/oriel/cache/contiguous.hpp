@@ -3,6 +3,7 @@
 #pragma once
 
 #include "oriel/cache/source.hpp"
+#include "oriel/cache/stored_view.hpp"
 
 namespace oriel::inline v0 {
 
@@ -14,8 +15,7 @@ inline constexpr view_rules v_rules{"v: tokens, heads and dim must not be negati
                                     "v.data must be aligned to its element type"};
 
 /// Rejects keys and values that can't belong to the same tokens.
-ORIEL_INLINE status check_rows(tensor_view<float const> const& k,
-                               tensor_view<float const> const& v) noexcept {
+ORIEL_INLINE status check_rows(stored_view const& k, stored_view const& v) noexcept {
   if (status s = check(k, k_rules); !s.ok()) return s;
   if (status s = check(v, v_rules); !s.ok()) return s;
   if (k.tokens != v.tokens) return {errc::shape, "k.tokens must equal v.tokens"};
@@ -31,10 +31,11 @@ ORIEL_INLINE status check_rows(tensor_view<float const> const& k,
 ///   k : [kv_len, kv_heads, head_dim]   any token and head strides; last axis contiguous
 ///   v : [kv_len, kv_heads, v_dim]      likewise
 ///
-/// Token i has position first + i. An engine's own cache in any layout is read through the strides.
+/// of floats, bf16 or f16 (tensor_view), or rows of a codec (coded_view); k and v may differ. Token
+/// i has position first + i. An engine's own cache in any layout is read through the strides.
 class contiguous {
  public:
-  ORIEL_INLINE constexpr contiguous(tensor_view<float const> k, tensor_view<float const> v,
+  ORIEL_INLINE constexpr contiguous(stored_view const& k, stored_view const& v,
                                     index first = 0) noexcept
       : k_(k), v_(v), first_(first) {}
 
@@ -45,21 +46,22 @@ class contiguous {
     }
     return {};
   }
-  ORIEL_INLINE constexpr kv_shape shape() const noexcept { return {k_.heads, k_.dim, v_.dim}; }
+  ORIEL_INLINE constexpr kv_shape shape() const noexcept {
+    return {k_.heads, k_.dim, v_.dim, k_.reader || v_.reader};
+  }
   ORIEL_INLINE constexpr range positions() const noexcept { return {first_, first_ + k_.tokens}; }
   ORIEL_INLINE constexpr range lost() const noexcept { return {}; }
-  ORIEL_INLINE constexpr kv_run run_at(index head, index position) const noexcept {
+  ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     index const t = position - first_;
-    return {k_.row(t, head), v_.row(t, head), k_.token_stride,
-            v_.token_stride, position,        k_.tokens - t};
+    return {k_.rows(t, head), v_.rows(t, head), head, position, k_.tokens - t};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return oriel::overlaps(out, k_) || oriel::overlaps(out, v_);
   }
 
  private:
-  tensor_view<float const> k_;
-  tensor_view<float const> v_;
+  stored_view k_;
+  stored_view v_;
   index first_;
 };
 

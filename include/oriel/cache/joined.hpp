@@ -5,24 +5,28 @@
 #include <optional>
 
 #include "oriel/cache/contiguous.hpp"
+#include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {
 
 /// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh
-/// rows are read where they lie, so a ring needs no room for them and nothing is copied twice.
+/// rows are read where they lie, so a ring needs no room for them and nothing is copied twice. Of a
+/// cache that does not store floats they are seen as it will keep them, encoded and read again: the
+/// way a prompt is cut changes nothing.
 ///
 ///   past : a cache; referred to, so it must stay where it is (a vector of caches must not grow)
-///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   any strides; they follow past's
+///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   floats, bf16 or f16; any strides; they
+///                                                          follow past's
 ///
 /// Requires   the cache's shapes (errc::heads, errc::shape); `first`, where given, must be the
 ///            position after the last one of `past`, unless that is empty (errc::position).
 template <kv_source Past>
 class joined {
  public:
-  ORIEL_INLINE joined(Past const& past, tensor_view<float const> k, tensor_view<float const> v,
+  ORIEL_INLINE joined(Past const& past, stored_view const& k, stored_view const& v,
                       std::optional<index> first = std::nullopt) noexcept
       : past_(&past), k_(k), v_(v), first_(first ? *first : past.positions().end) {}
-  joined(Past const&& past, tensor_view<float const> k, tensor_view<float const> v,
+  joined(Past const&& past, stored_view const& k, stored_view const& v,
          std::optional<index> first = std::nullopt) = delete;  // `past` must be an lvalue
 
   ORIEL_INLINE status check() const noexcept {
@@ -37,24 +41,69 @@ class joined {
     }
     return {};
   }
-  ORIEL_INLINE kv_shape shape() const noexcept { return past_->shape(); }
+  ORIEL_INLINE kv_shape shape() const noexcept {
+    kv_shape all = past_->shape();
+    all.coded = all.coded || k_.reader || v_.reader;
+    return all;
+  }
   ORIEL_INLINE range positions() const noexcept {
     range const kept = past_->positions();
     return {kept.empty() ? first_ : kept.begin, first_ + k_.tokens};
   }
   ORIEL_INLINE range lost() const noexcept { return past_->lost(); }
+  template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     if (position < first_) return past_->run_at(head, position);
-    return contiguous(k_, v_, first_).run_at(head, position);
+    kv_run run = contiguous(k_, v_, first_).run_at(head, position);
+    if constexpr (requires { past_->codecs(); }) {
+      run.k.reader = kept<Arch, true>();
+      run.v.reader = kept<Arch, false>();
+    }
+    return run;
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return past_->overlaps(out) || contiguous(k_, v_, first_).overlaps(out);
   }
 
  private:
+  /// Reads fresh keys (or values) as the cache will keep them.
+  template <class Arch, bool Keys>
+  struct round_trip {
+    static void read(void const* context, row_slice const& rows, float* to) noexcept {
+      auto const& all = *static_cast<joined const*>(context);
+      auto const& codec = all.template codec_of<Keys>();
+      stored_view const& fresh = Keys ? all.k_ : all.v_;
+      kv_run run{.head = rows.head, .first = rows.first, .rows = 1};
+      run.k = {rows.data, rows.stride, fresh.row_bytes, fresh.reader};
+      for (index i = 0; i < rows.count; ++i, run = run.from(1), to += rows.dim) {
+        alignas(storage_alignment) std::byte kept[codec.row_bytes(max_coded_dim)];
+        codec.template encode<Arch>(run.floats(run.k, rows.dim, to), rows.dim, rows.head, kept);
+        codec.template read<Arch>({kept, 0, rows.head, run.first, 1, rows.dim}, to);
+      }
+    }
+    static constexpr row_functions table{read};
+  };
+  template <bool Keys>
+  ORIEL_INLINE auto const& codec_of() const noexcept {
+    if constexpr (Keys) {
+      return past_->codecs().k;
+    } else {
+      return past_->codecs().v;
+    }
+  }
+  /// What shows fresh rows as the cache will keep them.
+  template <class Arch, bool Keys>
+  ORIEL_INLINE row_reader kept() const noexcept {
+    if constexpr (detail::is_plain<std::remove_cvref_t<decltype(codec_of<Keys>())>>) {
+      return (Keys ? k_ : v_).reader;
+    } else {
+      return {&round_trip<Arch, Keys>::table, this};
+    }
+  }
+
   Past const* past_;
-  tensor_view<float const> k_;
-  tensor_view<float const> v_;
+  stored_view k_;
+  stored_view v_;
   index first_;
 };
 

@@ -39,48 +39,58 @@ struct cache_shape {
 /// A rolling key/value buffer of capacity = window - 1 + margin rows in the caller's bytes:
 /// position i lies in slot i mod capacity, so with the default margin exactly `window` rows are
 /// kept. Rows are laid out [kv_heads, capacity, row], all keys and then all values: each head's
-/// rows are contiguous. Nothing is ever moved; a row is copied once, into its slot.
+/// rows are contiguous. Nothing is ever moved; a row is written once, into its slot.
 ///
-/// Bytes      required_bytes(shape): capacity * kv_heads * (key row + value row), nothing besides.
+///   K, V   codecs of keys and values: f32, bf16, f16, ...
+///
+/// Bytes      required_bytes(shape): capacity * kv_heads * (K::row_bytes(head_dim) +
+///            V::row_bytes(v_dim)), nothing besides but, where K is f16 or bf16 and V f32, 2 bytes
+///            if their number is odd.
 /// Requires   bytes.size() >= required_bytes (errc::memory), aligned to storage_alignment
 ///            (errc::alignment), a shape that makes sense (its own errors). A cache built from
 ///            anything else is unusable: check(), append() and attend() return that status.
 /// Source     Jiang et al. 2023 (Mistral 7B), arXiv:2310.06825, rolling buffer cache.
-template <codec Codec = f32>
+template <class K = f32, class V = K>
+requires codec<codec_of<K>> && codec<codec_of<V>>
 class rolling_cache {
  public:
   using is_cache = void;
+  using k_codec = codec_of<K>;
+  using v_codec = codec_of<V>;
 
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
   /// that makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     if (!shape.check().ok()) return 0;
-    index const row =
-        saturating_add(Codec::row_bytes(shape.head_dim), Codec::row_bytes(shape.value_dim()));
-    return saturating_mul(saturating_mul(shape.capacity(), shape.kv_heads), row);
+    index const rows = saturating_mul(shape.capacity(), shape.kv_heads);
+    index const values = saturating_mul(rows, v_codec::row_bytes(shape.value_dim()));
+    return saturating_add(key_bytes(shape), values);
   }
 
-  ORIEL_INLINE rolling_cache(std::span<std::byte> bytes, cache_shape const& shape) noexcept
-      : shape_(shape), made_(made_from(bytes, shape)) {
+  ORIEL_INLINE rolling_cache(std::span<std::byte> bytes, cache_shape const& shape,
+                             codec_pair<k_codec, v_codec> const& codecs = {}) noexcept
+      : shape_(shape), codecs_(codecs), made_(made_from(bytes, shape)) {
     if (!made_.ok()) return;
     capacity_ = shape.capacity();
     k_ = bytes.data();
-    v_ = k_ + capacity_ * shape.kv_heads * Codec::row_bytes(shape.head_dim);
+    v_ = k_ + key_bytes(shape);
   }
 
   ORIEL_INLINE status check() const noexcept { return made_; }
 
   /// Keeps the rows of the next tokens; of more than `capacity` only the last are written.
   ///
-  ///   k : [n, kv_heads, head_dim], v : [n, kv_heads, v_dim]   any strides; n may be 0
+  ///   k : [n, kv_heads, head_dim], v : [n, kv_heads, v_dim]   of floats, bf16 or f16; any strides;
+  ///                                                           n may be 0
   ///
   /// Positions  the first row gets `first` if given, else the position after the last one kept,
   ///            or 0. In a cache that holds rows `first` must be that position
   ///            (errc::position).
   /// Requires   shapes of the cache (errc::shape, errc::heads), k and v outside of its bytes
   ///            (errc::alias). On error nothing has been written.
-  /// Cost       min(n, capacity) * kv_heads rows copied.
-  ORIEL_INLINE status append(tensor_view<float const> k, tensor_view<float const> v,
+  /// Cost       min(n, capacity) * kv_heads rows encoded.
+  template <class Arch = default_arch>
+  ORIEL_INLINE status append(stored_view const& k, stored_view const& v,
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
     if (status s = check_rows(k, v); !s.ok()) return s;
@@ -103,8 +113,8 @@ class rolling_cache {
     range const kept{max_of(at, end_ - capacity_), end_};
     for (index head = 0; head < shape_.kv_heads; ++head) {
       for (index p = kept.begin; p < kept.end; ++p) {
-        Codec::encode(k.row(p - at, head), shape_.head_dim, key(head, slot(p)));
-        Codec::encode(v.row(p - at, head), shape_.value_dim(), value(head, slot(p)));
+        detail::encode_row<Arch>(codecs_.k, k, p - at, head, key(head, slot(p)));
+        detail::encode_row<Arch>(codecs_.v, v, p - at, head, value(head, slot(p)));
       }
     }
     return {};
@@ -114,7 +124,8 @@ class rolling_cache {
   ORIEL_INLINE void clear() noexcept { origin_ = end_ = 0; }
 
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
-    return {shape_.kv_heads, shape_.head_dim, shape_.value_dim()};
+    constexpr bool coded = !detail::is_plain<k_codec> || !detail::is_plain<v_codec>;
+    return {shape_.kv_heads, shape_.head_dim, shape_.value_dim(), coded};
   }
   /// Rows per head, 0 if the cache is unusable.
   ORIEL_INLINE constexpr index capacity() const noexcept { return capacity_; }
@@ -127,24 +138,35 @@ class rolling_cache {
   ORIEL_INLINE constexpr index slot(index position) const noexcept {
     return capacity_ > 0 ? position % capacity_ : 0;
   }
-  ORIEL_INLINE kv_run run_at(index head,
-                             index position) const noexcept requires std::is_same_v<Codec, f32> {
+  template <class Arch = default_arch>
+  ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     index const at = slot(position);
-    return {reinterpret_cast<float const*>(key(head, at)),
-            reinterpret_cast<float const*>(value(head, at)),
-            shape_.head_dim,
-            shape_.value_dim(),
+    index const k_bytes = k_codec::row_bytes(shape_.head_dim);
+    index const v_bytes = v_codec::row_bytes(shape_.value_dim());
+    return {{key(head, at), k_bytes, k_bytes, reader_of<Arch>(&codecs_.k)},
+            {value(head, at), v_bytes, v_bytes, reader_of<Arch>(&codecs_.v)},
+            head,
             position,
             min_of(end_ - position, capacity_ - at)};
   }
+  ORIEL_INLINE codec_pair<k_codec, v_codec> const& codecs() const noexcept { return codecs_; }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return footprint(out).meets(own());
   }
 
  private:
+  /// Bytes of all keys, up to where values may begin.
+  ORIEL_INLINE static constexpr index key_bytes(cache_shape const& shape) noexcept {
+    constexpr index step = detail::alignment_of<v_codec>();
+    index const rows = saturating_mul(shape.capacity(), shape.kv_heads);
+    index const bytes = saturating_mul(rows, k_codec::row_bytes(shape.head_dim));
+    return bytes > INT64_MAX - step ? INT64_MAX : round_up(bytes, step);
+  }
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        cache_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
+    if (status s = check_codec<k_codec>(shape.head_dim); !s.ok()) return s;
+    if (status s = check_codec<v_codec>(shape.value_dim()); !s.ok()) return s;
     if (bytes.data() == nullptr) return {errc::memory, "cache bytes must not be null"};
     index const required = required_bytes(shape);
     if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
@@ -162,13 +184,14 @@ class rolling_cache {
     return {base, base + static_cast<std::uintptr_t>(required_bytes(shape_))};
   }
   ORIEL_INLINE std::byte* key(index head, index at) const noexcept {
-    return k_ + (head * capacity_ + at) * Codec::row_bytes(shape_.head_dim);
+    return k_ + (head * capacity_ + at) * k_codec::row_bytes(shape_.head_dim);
   }
   ORIEL_INLINE std::byte* value(index head, index at) const noexcept {
-    return v_ + (head * capacity_ + at) * Codec::row_bytes(shape_.value_dim());
+    return v_ + (head * capacity_ + at) * v_codec::row_bytes(shape_.value_dim());
   }
 
   cache_shape shape_;
+  codec_pair<k_codec, v_codec> codecs_;
   status made_;
   index capacity_ = 0;
   std::byte* k_ = nullptr;

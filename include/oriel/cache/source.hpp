@@ -7,33 +7,19 @@
 #include <cstring>
 #include <type_traits>
 
+#include "oriel/cache/row_reader.hpp"
 #include "oriel/simd/arch.hpp"
 #include "oriel/view/overlap.hpp"
 
 namespace oriel::inline v0 {
 
-/// Sizes of the rows of a source.
+/// Sizes of the rows of a source, and whether any is stored otherwise than as floats.
 struct kv_shape {
   index kv_heads = 0;
   index head_dim = 0;
   index v_dim = 0;
+  bool coded = false;
   friend constexpr bool operator==(kv_shape const&, kv_shape const&) noexcept = default;
-};
-
-/// Consecutive rows of one kv head where they lie: key i of the run has position first + i and
-/// starts at k + i * k_stride; its value starts at v + i * v_stride. Strides count floats.
-struct kv_run {
-  float const* k = nullptr;
-  float const* v = nullptr;
-  index k_stride = 0;
-  index v_stride = 0;
-  index first = 0;
-  index rows = 0;
-
-  /// The run without its first `n` rows.
-  ORIEL_INLINE constexpr kv_run from(index n) const noexcept {
-    return {k + n * k_stride, v + n * v_stride, k_stride, v_stride, first + n, rows - n};
-  }
 };
 
 /// A source answers, about one sequence:
@@ -42,7 +28,8 @@ struct kv_run {
 ///   shape()            kv heads and row sizes
 ///   positions()        the positions it holds, one range
 ///   lost()             positions it held once and holds no more (a mask must not reach them)
-///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p
+///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p; where
+///                      it has readers, shape().coded is true
 ///   overlaps(out)      could writing `out` change what it holds?
 // clang-format off
 template <class S>
@@ -66,12 +53,12 @@ inline constexpr bool is_cache = requires {
 /// cache is referred to, must outlive this value, and is seen as it is when it is asked.
 class any_source {
  public:
-  static constexpr std::size_t capacity = 128;
+  static constexpr std::size_t capacity = 256;
 
   template <kv_source S, class Arch = default_arch>
   requires(!std::is_same_v<S, any_source> && !is_cache<S>) ORIEL_INLINE any_source(S const& view)
   noexcept : ask_(&answers<S, Arch>::table) {
-    static_assert(sizeof(S) <= capacity, "a source view holds at most 128 bytes");
+    static_assert(sizeof(S) <= capacity, "a source view holds at most 256 bytes");
     static_assert(std::is_trivially_copyable_v<S>, "a source view must be trivially copyable");
     std::memcpy(bytes_, &view, sizeof(S));
   }

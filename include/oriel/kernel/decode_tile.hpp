@@ -23,9 +23,16 @@ class decode_tile {
  public:
   static constexpr int rows = decode_rows;
 
-  /// Scores live only within a key tile: the tiles of a block share `scores` [rows, tile_keys].
-  static decode_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
+  /// Rows that are read at a time where they are not stored as floats: they stay in L1.
+  static constexpr index chunk_keys = 16;
+
+  /// Scores and chunks of rows live only within a key tile: the tiles of a block share `scores`
+  /// [rows, tile_keys] and `chunk` [chunk_keys, max(head_dim, v_dim)], which may be null where all
+  /// rows are floats.
+  static decode_tile carve(carver& memory, index head_dim, index v_dim, float* scores,
+                           float* chunk = nullptr) noexcept {
     decode_tile tile;
+    tile.chunk_ = chunk;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
     tile.q_ = memory.take<float>(saturating_mul(tile.padded_dim_, rows));
@@ -51,20 +58,20 @@ class decode_tile {
   void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
   /// The keys that are scored next: they are asked for while values are accumulated.
-  void expect(kv_run const& next) noexcept {
-    next_k_ = row_fetch<Arch>(next.k, next.k_stride, head_dim_, next.rows);
-  }
+  void expect(kv_run const& next) noexcept { next_k_ = row_fetch<Arch>(next.k, next.rows); }
 
   /// Scores of the keys of `run`, whose values are asked for meanwhile.
   void score(kv_run const& run, index at, int count) noexcept {
-    v_ = row_fetch<Arch>(run.v, run.v_stride, leaf_.v_dim, run.rows);
-    for (index i = 0; i < run.rows; i += lanes<Arch>) {
-      index const end = min_of(i + lanes<Arch>, run.rows);
-      in_row_blocks(count,
-                    [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-                      score_rows<Rows>(run, at, r, {i, end});
-                    });
-    }
+    v_ = row_fetch<Arch>(run.v, run.rows);
+    in_chunks(run, run.k, head_dim_, [&](float_rows const& k, index done) ORIEL_INLINE_LAMBDA {
+      for (index i = 0; i < k.count; i += lanes<Arch>) {
+        index const end = min_of(i + lanes<Arch>, k.count);
+        in_row_blocks(count,
+                      [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+                        score_rows<Rows>(k, at + done, r, {i, end});
+                      });
+      }
+    });
   }
 
   score_tile scores(index at) const noexcept {
@@ -122,8 +129,10 @@ class decode_tile {
 
   /// acc += P V for the keys of `run`.
   void accumulate(kv_run const& run, index at, int count) noexcept {
-    in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                             ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(run, at, r); });
+    in_chunks(run, run.v, leaf_.v_dim, [&](float_rows const& v, index done) ORIEL_INLINE_LAMBDA {
+      in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                               ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+    });
   }
 
   /// The leaf becomes part of the total.
@@ -146,6 +155,29 @@ class decode_tile {
   }
 
  private:
+  /// Keys or values as floats.
+  struct float_rows {
+    float const* data;
+    index stride;  ///< floats
+    index count;
+  };
+
+  /// Calls f(rows, n) for the rows of `of` as floats, behind the first n: where they lie, all at
+  /// once, or chunk by chunk as they are read.
+  template <class F>
+  ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
+                              F&& f) const noexcept {
+    bool const coded = static_cast<bool>(of.reader);
+    row_slice chunk = run.slice(of, dim);
+    for (index done = 0; done < run.rows; done += chunk.count) {
+      chunk.count = coded ? min_of(chunk_keys, run.rows - done) : run.rows;
+      chunk.data = of.data + done * of.stride;
+      chunk.first = run.first + done;
+      if (coded) of.reader(chunk, chunk_);
+      f(float_rows{coded ? chunk_ : of.row(0), coded ? dim : of.float_stride(), chunk.count}, done);
+    }
+  }
+
   /// Rows in blocks of 8, 4 or 1, of as many as a register has lanes at most. The last block may
   /// compute up to 3 rows too many: the memory is what takes the time, and nobody reads them.
   template <class F>
@@ -161,7 +193,7 @@ class decode_tile {
   /// Scores of `lanes / Rows` keys x Rows rows at a time: as many sums as a register has lanes, so
   /// that one transpose-and-add reduces them all.
   template <int Rows>
-  void score_rows(kv_run const& run, index at, int row, range part) noexcept {
+  void score_rows(float_rows const& run, index at, int row, range part) noexcept {
     constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
     index const whole = head_dim_ / lanes<Arch> * lanes<Arch>;
     int const rest = static_cast<int>(head_dim_ - whole);
@@ -169,8 +201,8 @@ class decode_tile {
       if (row == 0) v_.lines(v_.lines_in(keys));
       float const* k[keys];
       for (int j = 0; j < keys; ++j) {  // past the end: the last key again
-        index const key = min_of(i + j, run.rows - 1);
-        k[j] = run.k + key * run.k_stride;
+        index const key = min_of(i + j, run.count - 1);
+        k[j] = run.data + key * run.stride;
       }
       vec<Arch> sum[lanes<Arch>];
       unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
@@ -196,12 +228,12 @@ class decode_tile {
       float total[lanes<Arch>];
       store<Arch>(total, sum_rows<Arch>(sum));
       float* const to = s_ + row * tile_keys + at + i;
-      if (i + keys <= run.rows) {
+      if (i + keys <= run.count) {
         unroll<Rows * keys>(
             [&](int n) ORIEL_INLINE_LAMBDA { to[n / keys * tile_keys + n % keys] = total[n]; });
       } else {
         for (int r = 0; r < Rows; ++r) {
-          for (index j = 0; i + j < run.rows; ++j) to[r * tile_keys + j] = total[r * keys + j];
+          for (index j = 0; i + j < run.count; ++j) to[r * tile_keys + j] = total[r * keys + j];
         }
       }
     }
@@ -209,7 +241,7 @@ class decode_tile {
 
   /// acc += P V for Rows rows, as many registers of each as fill half the register file.
   template <int Rows>
-  void accumulate_rows(kv_run const& run, index at, int row) noexcept {
+  void accumulate_rows(float_rows const& run, index at, int row) noexcept {
     constexpr int half = register_count<Arch> / 2;
     constexpr int wide = half / Rows > 8 ? 8 : half / Rows;
     index d = 0;
@@ -223,7 +255,7 @@ class decode_tile {
   }
 
   template <int Rows, int Wide>
-  ORIEL_INLINE void accumulate_block(kv_run const& run, index at, int row, index d,
+  ORIEL_INLINE void accumulate_block(float_rows const& run, index at, int row, index d,
                                      int width) noexcept {
     vec<Arch> sum[Rows][Wide];
     float* const acc = leaf_.acc + row * leaf_.stride() + d;
@@ -233,8 +265,8 @@ class decode_tile {
       });
     });
     float const* const weight = s_ + row * tile_keys + at;
-    float const* v = run.v + d;
-    for (index i = 0; i < run.rows; ++i, v += run.v_stride) {
+    float const* v = run.data + d;
+    for (index i = 0; i < run.count; ++i, v += run.stride) {
       if (row == 0 && i % 4 == 0) next_k_.lines(4 * Wide * lanes<Arch> / 16);
       unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
         vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
@@ -255,6 +287,7 @@ class decode_tile {
   index padded_dim_ = 0;
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
+  float* chunk_ = nullptr;
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   bool merged_ = false;     ///< has any leaf ended?

@@ -64,14 +64,15 @@ class flash_tile {
 
   /// Rows of which this tile may ask for K and V while it computes.
   void expect(kv_run const& next) noexcept {
-    next_k_ = row_fetch<Arch>(next.k, next.k_stride, head_dim_, next.rows);
-    next_v_ = row_fetch<Arch>(next.v, next.v_stride, v_dim_, next.rows);
+    next_k_ = row_fetch<Arch>(next.k, next.rows);
+    next_v_ = row_fetch<Arch>(next.v, next.rows);
   }
 
-  /// Scores of the keys of `run` into places at, at + 1, ... of the tile; a place counts from the
-  /// tile's absolute begin.
+  /// Scores of the keys of `run`, floats, into places at, at + 1, ... of the tile; a place counts
+  /// from the tile's absolute begin.
   void score(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm(run.k, run.k_stride, 1, run.rows, head_dim_, q_, s_ + at * rows, false, next_k_);
+    gemm(run.k.row(0), run.k.float_stride(), 1, run.rows, head_dim_, q_, s_ + at * rows, false,
+         next_k_);
   }
 
   /// Scores of the places from `at` on, for a functor to change.
@@ -122,9 +123,10 @@ class flash_tile {
     }
   }
 
-  /// O^T += V^T P^T for the keys of `run`, whose weights are at places at, at + 1, ...
+  /// O^T += V^T P^T for the values of `run`, floats, whose weights are at places at, at + 1, ...
   void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm(run.v, 1, run.v_stride, v_dim_, run.rows, s_ + at * rows, leaf_.o, true, next_v_);
+    gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
+         next_v_);
   }
 
   /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "oriel/cache/row_reader.hpp"
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
@@ -15,14 +16,15 @@ template <class Arch>
 class row_fetch {
  public:
   row_fetch() = default;
-  /// `count` rows of `dim` floats, `stride` floats apart.
-  ORIEL_INLINE row_fetch(float const* rows, index stride, index dim, index count) noexcept
-      : stride_(stride), lines_(ceil_div(dim, line_floats)), row_end_(lines_ * line_floats) {
+  ORIEL_INLINE row_fetch(stored_rows const& rows, index count) noexcept
+      : stride_(rows.stride),
+        lines_(ceil_div(rows.bytes, line_bytes)),
+        row_end_(lines_ * line_bytes) {
     index const part_rows = ceil_div(count, parts);
     left_ = parts * part_rows * lines_;
     for (int i = 0; i < parts && count > 0; ++i) {
-      part_[i] = reinterpret_cast<std::uintptr_t>(rows) +
-                 bytes_of(min_of(i * part_rows, count - 1) * stride);
+      part_[i] = reinterpret_cast<std::uintptr_t>(rows.data) +
+                 static_cast<std::uintptr_t>(min_of(i * part_rows, count - 1) * stride_);
     }
   }
 
@@ -34,13 +36,13 @@ class row_fetch {
     if (left_ == 0) return;
     --left_;
     // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
-    prefetch_l2(reinterpret_cast<void const*>(part_[next_] + bytes_of(at_)));
+    prefetch_l2(reinterpret_cast<void const*>(part_[next_] + static_cast<std::uintptr_t>(at_)));
     if (++next_ < parts) return;
     next_ = 0;
-    at_ += line_floats;
+    at_ += line_bytes;
     if (at_ < row_end_) return;
     row_end_ += stride_;
-    at_ += stride_ - lines_ * line_floats;
+    at_ += stride_ - lines_ * line_bytes;
   }
   void lines(index count) noexcept {
     for (index i = min_of(count, left_); i > 0; --i) line();
@@ -50,19 +52,16 @@ class row_fetch {
 
  private:
   static constexpr int parts = 8;
-  static constexpr index line_floats = 16;
+  static constexpr index line_bytes = 64;
 
-  /// Addresses are numbers here: they may lie behind the last row, where no pointer may point.
-  ORIEL_INLINE static std::uintptr_t bytes_of(index floats) noexcept {
-    return static_cast<std::uintptr_t>(floats) * sizeof(float);
-  }
-
-  std::uintptr_t part_[parts] = {};  ///< first row of each part
-  index stride_ = 0;
+  /// First row of each part. Addresses are numbers here: they may lie behind the last row, where no
+  /// pointer may point.
+  std::uintptr_t part_[parts] = {};
+  index stride_ = 0;   ///< bytes
   index lines_ = 0;    ///< in a row
   index left_ = 0;     ///< lines to ask for
   index next_ = 0;     ///< part whose turn it is
-  index at_ = 0;       ///< floats from a part's first row to the line
+  index at_ = 0;       ///< bytes from a part's first row to the line
   index row_end_ = 0;  ///< and to the end of the row's lines
 };
 

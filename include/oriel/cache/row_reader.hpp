@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSL-1.0
+// How rows of keys or values, as they are stored, become floats.
+#pragma once
+
+#include <cstddef>
+
+#include "oriel/core/status.hpp"
+
+namespace oriel::inline v0 {
+
+/// Elements of a row that is stored otherwise than as floats, at most: there are rows on the stack.
+inline constexpr index max_coded_dim = 4096;
+
+/// Consecutive stored rows of one kv head: row i begins at data + i * stride bytes and has position
+/// first + i.
+struct row_slice {
+  std::byte const* data = nullptr;
+  index stride = 0;  ///< bytes
+  index head = 0;
+  index first = 0;
+  index count = 0;
+  index dim = 0;  ///< floats in a row
+};
+
+/// What can be done with stored rows, for one way of storing them and one instruction set.
+struct row_functions {
+  /// Writes the rows as floats, [count, dim]. It reads nothing but those rows and may rotate, scale
+  /// or round them as it likes, by what `context`, their head and their positions say; but a row's
+  /// floats must not depend on which other rows are asked for.
+  void (*read)(void const* context, row_slice const& rows, float* to) noexcept = nullptr;
+};
+
+/// What stands between stored rows and their floats; none: the rows are floats, and are read where
+/// they lie. `context` is given to the functions and must live as long as the rows are read.
+struct row_reader {
+  row_functions const* functions = nullptr;
+  void const* context = nullptr;
+
+  ORIEL_INLINE constexpr explicit operator bool() const noexcept { return functions != nullptr; }
+  ORIEL_INLINE void operator()(row_slice const& rows, float* to) const noexcept {
+    functions->read(context, rows, to);
+  }
+};
+
+/// Rows of keys or of values of a run, where they lie: row i begins at data + i * stride bytes and
+/// has `bytes` bytes, of `dim` floats.
+struct stored_rows {
+  std::byte const* data = nullptr;
+  index stride = 0;  ///< bytes
+  index bytes = 0;
+  row_reader reader = {};
+
+  /// Rows of floats, `float_stride` floats apart.
+  ORIEL_INLINE static stored_rows of(float const* rows, index float_stride, index dim) noexcept {
+    constexpr index size = sizeof(float);
+    return {reinterpret_cast<std::byte const*>(rows), float_stride * size, dim * size, {}};
+  }
+  ORIEL_INLINE constexpr stored_rows from(index n) const noexcept {
+    return {data + n * stride, stride, bytes, reader};
+  }
+  /// Row i, which must be floats.
+  ORIEL_INLINE float const* row(index i) const noexcept {
+    return reinterpret_cast<float const*>(data + i * stride);
+  }
+  ORIEL_INLINE constexpr index float_stride() const noexcept {
+    return stride / static_cast<index>(sizeof(float));
+  }
+};
+
+/// Consecutive rows of one kv head where they lie: key and value i have position first + i.
+struct kv_run {
+  stored_rows k = {};
+  stored_rows v = {};
+  index head = 0;
+  index first = 0;
+  index rows = 0;
+
+  /// The run without its first `n` rows.
+  ORIEL_INLINE constexpr kv_run from(index n) const noexcept {
+    return {k.from(n), v.from(n), head, first + n, rows - n};
+  }
+  /// `of`, the keys or the values of this run, for a reader.
+  ORIEL_INLINE constexpr row_slice slice(stored_rows const& of, index dim) const noexcept {
+    return {of.data, of.stride, head, first, rows, dim};
+  }
+  /// The first row of `of` as floats: where it lies, or written to `to` [dim].
+  ORIEL_INLINE float const* floats(stored_rows const& of, index dim, float* to) const noexcept {
+    if (!of.reader) return of.row(0);
+    row_slice one = slice(of, dim);
+    one.count = 1;
+    of.reader(one, to);
+    return to;
+  }
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSL-1.0
+// A caller's rows, whatever they are stored as.
+#pragma once
+
+#include "oriel/cache/codec.hpp"
+#include "oriel/view/overlap.hpp"
+
+namespace oriel::inline v0 {
+
+/// Borrowed rows of a codec, [tokens, heads], of `dim` floats each: row (t, h) begins at
+/// data + t * token_stride + h * head_stride, in bytes. A codec that has a state is referred to.
+template <codec Codec, class Byte = std::byte const>
+struct coded_view {
+  Byte* data = nullptr;
+  index tokens = 0;
+  index heads = 0;
+  index dim = 0;
+  index token_stride = 0;
+  index head_stride = 0;
+  Codec const* codec = nullptr;  ///< null where it has no state
+
+  ORIEL_INLINE constexpr coded_view() noexcept {}
+  /// Any strides, in bytes.
+  ORIEL_INLINE constexpr coded_view(Byte* first, index token_count, index head_count,
+                                    index row_size, index token_step,
+                                    index head_step) noexcept requires std::is_empty_v<Codec>
+      : data(first),
+        tokens(token_count),
+        heads(head_count),
+        dim(row_size),
+        token_stride(token_step),
+        head_stride(head_step) {}
+  ORIEL_INLINE constexpr coded_view(Byte* first, index token_count, index head_count,
+                                    index row_size, index token_step, index head_step,
+                                    Codec const& of) noexcept
+      : data(first),
+        tokens(token_count),
+        heads(head_count),
+        dim(row_size),
+        token_stride(token_step),
+        head_stride(head_step),
+        codec(&of) {}
+  coded_view(Byte* first, index token_count, index head_count, index row_size, index token_step,
+             index head_step, Codec const&& of) = delete;  // referred to: it must be an lvalue
+
+  ORIEL_INLINE constexpr Byte* row(index token, index head) const noexcept {
+    return data + token * token_stride + head * head_stride;
+  }
+};
+
+/// A view to read of floats, bf16, f16 or a codec's rows, [tokens, heads, dim]; what they are
+/// stored as is behind a pointer.
+class stored_view {
+ public:
+  ORIEL_INLINE constexpr stored_view() noexcept {}
+  /// Floats; arguments as those of tensor_view.
+  ORIEL_INLINE constexpr stored_view(float const* data, index tokens, index heads,
+                                     index dim) noexcept
+      : stored_view(tensor_view<float const>(data, tokens, heads, dim)) {}
+  ORIEL_INLINE constexpr stored_view(float const* data, index tokens, index heads, index dim,
+                                     index token_stride, index head_stride) noexcept
+      : stored_view(tensor_view<float const>(data, tokens, heads, dim, token_stride, head_stride)) {
+  }
+  /// Elements: float, bf16 or f16.
+  template <class T, class Arch = default_arch>
+  requires codec<elements<std::remove_const_t<T>>> ORIEL_INLINE constexpr stored_view(
+      tensor_view<T> const& view) noexcept
+      : data(view.data),
+        tokens(view.tokens),
+        heads(view.heads),
+        dim(view.dim),
+        token_stride(in_bytes(view.token_stride, view.tokens, sizeof(T))),
+        head_stride(in_bytes(view.head_stride, view.heads, sizeof(T))),
+        row_bytes(in_bytes(view.dim, 2, sizeof(T))),
+        alignment(alignof(T)),
+        reader(reader_of<Arch, elements<std::remove_const_t<T>>>(nullptr)),
+        fits(check_codec<elements<std::remove_const_t<T>>>(view.dim)) {}
+  /// Rows of a codec.
+  template <codec Codec, class Byte, class Arch = default_arch>
+  ORIEL_INLINE constexpr stored_view(coded_view<Codec, Byte> const& view) noexcept
+      : data(view.data),
+        tokens(view.tokens),
+        heads(view.heads),
+        dim(view.dim),
+        token_stride(view.token_stride),
+        head_stride(view.head_stride),
+        row_bytes(view.dim < 0 ? view.dim : Codec::row_bytes(view.dim)),
+        alignment(detail::alignment_of<Codec>()),
+        reader(reader_of<Arch>(view.codec)),
+        fits(check_codec<Codec>(view.dim)) {}
+
+  /// The rows as bytes, [tokens, heads, row_bytes].
+  ORIEL_INLINE tensor_view<std::byte const> bytes() const noexcept {
+    return {
+        static_cast<std::byte const*>(data), tokens, heads, row_bytes, token_stride, head_stride};
+  }
+  /// Row (t, h) and those of the next tokens.
+  ORIEL_INLINE stored_rows rows(index token, index head) const noexcept {
+    return {bytes().row(token, head), token_stride, row_bytes, reader};
+  }
+  /// Row (t, h) as floats: where it lies, or written to `to` [dim].
+  ORIEL_INLINE float const* floats(index token, index head, float* to) const noexcept {
+    kv_run const one{.k = rows(token, head), .head = head, .rows = 1};
+    return one.floats(one.k, dim, to);
+  }
+
+  void const* data = nullptr;
+  index tokens = 0;
+  index heads = 0;
+  index dim = 0;           ///< floats in a row
+  index token_stride = 0;  ///< bytes
+  index head_stride = 0;   ///< bytes
+  index row_bytes = 0;
+  index alignment = 1;  ///< of the elements, bytes
+  row_reader reader = {};
+  status fits = {};  ///< can the codec store rows of `dim`?
+
+ private:
+  /// A stride of elements in bytes; one that leaves the address space becomes INT64_MIN, which no
+  /// check lets pass, or 0 where nothing is stepped over.
+  ORIEL_INLINE static constexpr index in_bytes(index stride, index count,
+                                               std::size_t size) noexcept {
+    index bytes = 0;
+    if (!__builtin_mul_overflow(stride, static_cast<index>(size), &bytes)) return bytes;
+    return count > 1 ? INT64_MIN : 0;
+  }
+};
+
+/// ok, or the rule that a view breaks, as for tensor_view.
+ORIEL_INLINE status check(stored_view const& view, view_rules const& rules) noexcept {
+  if (view.tokens < 0 || view.heads < 0 || view.dim < 0) return {errc::shape, rules.sizes};
+  if (view.tokens == 0 || view.heads == 0 || view.dim == 0) return {};
+  if (!view.fits.ok()) return view.fits;
+  if (view.row_bytes < 0) return {errc::shape, rules.strides};
+  if (status s = check(view.bytes(), rules); !s.ok()) return s;
+  auto const base = reinterpret_cast<std::uintptr_t>(view.data);
+  if (base % static_cast<std::uintptr_t>(view.alignment) != 0 ||
+      view.token_stride % view.alignment != 0 || view.head_stride % view.alignment != 0) {
+    return {errc::alignment, rules.aligned};
+  }
+  return {};
+}
+
+ORIEL_INLINE address_range footprint(stored_view const& view) noexcept {
+  return footprint(view.bytes());
+}
+
+namespace detail {
+
+/// Writes row (t, h) of `from` as `of` stores it.
+template <class Arch, codec Codec>
+ORIEL_INLINE void encode_row(Codec const& of, stored_view const& from, index t, index h,
+                             std::byte* to) noexcept {
+  if (!from.reader) {
+    of.template encode<Arch>(from.rows(t, h).row(0), from.dim, h, to);
+  } else {
+    float row[max_coded_dim];
+    of.template encode<Arch>(from.floats(t, h, row), from.dim, h, to);
+  }
+}
+
+}  // namespace detail
+
+/// Could writing floats to `out` change rows of `view`? As overlaps of tensors where both are
+/// floats, else pessimistic: true when their address ranges meet.
+ORIEL_INLINE bool overlaps(tensor_view<float> const& out, stored_view const& view) noexcept {
+  if (view.reader) return footprint(out).meets(footprint(view));
+  constexpr index size = sizeof(float);
+  tensor_view<float const> const floats(static_cast<float const*>(view.data), view.tokens,
+                                        view.heads, view.dim, view.token_stride / size,
+                                        view.head_stride / size);
+  return overlaps(out, floats);
+}
+
+}  // namespace oriel::inline v0

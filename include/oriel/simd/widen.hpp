@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSL-1.0
+// Registers of floats from and to narrower elements in memory. The same bits as element by element,
+// on every instruction set.
+#pragma once
+
+#include "oriel/core/float16.hpp"
+#include "oriel/simd/vec.hpp"
+
+namespace oriel::inline v0 {
+
+/// A register of floats from `lanes<Arch>` elements: float, bf16, f16.
+template <class Arch, class T>
+ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
+  if constexpr (std::is_same_v<T, float>) return load<Arch>(from);
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, bf16>) {
+    __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from));
+    return _mm512_castsi512_ps(
+        _mm512_maskz_slli_epi32(every_lane, _mm512_maskz_cvtepu16_epi32(every_lane, x), 16));
+  }
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
+    __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from));
+    return _mm512_maskz_cvtph_ps(every_lane, x);
+  }
+#if defined(__AVX2__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {
+    __m128i const x = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+  }
+#endif
+#if defined(__F16C__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<__m128i const*>(from)));
+  }
+#endif
+#endif
+  float lane[lanes<Arch>];
+  unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { lane[i] = static_cast<float>(from[i]); });
+  return load<Arch>(lane);
+}
+
+/// Writes a register's floats as `lanes<Arch>` elements: float, bf16, f16.
+template <class Arch, class T>
+ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
+  if constexpr (std::is_same_v<T, float>) return store<Arch>(to, x);
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, bf16>) {
+    // As bf16(float): vcvtneps2bf16 would flush denormals.
+    __m512i const u = _mm512_castps_si512(x);
+    __m512i const odd =
+        _mm512_and_si512(_mm512_maskz_srli_epi32(every_lane, u, 16), _mm512_set1_epi32(1));
+    __m512i const rounded = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+    __m512i const quiet = _mm512_or_si512(u, _mm512_set1_epi32(0x00400000));
+    __mmask16 const nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    __m512i const y =
+        _mm512_maskz_srli_epi32(every_lane, _mm512_mask_blend_epi32(nan, rounded, quiet), 16);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_maskz_cvtepi32_epi16(every_lane, y));
+    return;
+  }
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                        _mm512_maskz_cvtps_ph(every_lane, x, _MM_FROUND_TO_NEAREST_INT));
+    return;
+  }
+#if defined(__F16C__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+    return;
+  }
+#endif
+#endif
+  float lane[lanes<Arch>];
+  store<Arch>(lane, x);
+  unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { to[i] = static_cast<T>(lane[i]); });
+}
+
+/// `count` floats from as many elements.
+template <class Arch, class T>
+void widen_row(T const* from, index count, float* to) noexcept {
+  index d = 0;
+  for (; d + lanes<Arch> <= count; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
+  for (; d < count; ++d) to[d] = static_cast<float>(from[d]);
+}
+
+/// `count` elements from as many floats.
+template <class Arch, class T>
+void narrow_row(float const* from, index count, T* to) noexcept {
+  index d = 0;
+  for (; d + lanes<Arch> <= count; d += lanes<Arch>) narrow<Arch>(to + d, load<Arch>(from + d));
+  for (; d < count; ++d) to[d] = static_cast<T>(from[d]);
+}
+
+}  // namespace oriel::inline v0

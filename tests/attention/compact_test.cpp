@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSL-1.0
+// Attention over rows that are not stored as floats: the bits of attention over the floats that they
+// stand for.
+#include <gtest/gtest.h>
+
+#include "compiled_once.hpp"
+#include "oriel/attention/attend.hpp"
+#include "oriel/cache/joined.hpp"
+#include "oriel/cache/rolling_cache.hpp"
+#include "problem.hpp"
+
+namespace oriel::test {
+namespace {
+
+/// Rows of a tensor as a codec stores them, with a gap behind each, and the floats they stand for.
+template <codec Codec>
+class coded_rows {
+ public:
+  explicit coded_rows(tensor_view<float const> const& from)
+      : stride_(Codec::row_bytes(from.dim) + gap),
+        bytes_(static_cast<std::size_t>(from.tokens * from.heads * stride_), std::byte{0xff}),
+        floats(from.tokens, from.heads, from.dim) {
+    for (index t = 0; t < from.tokens; ++t) {
+      for (index h = 0; h < from.heads; ++h) {
+        std::byte* const to = row(t, h);
+        Codec{}.template encode<default_arch>(from.row(t, h), from.dim, h, to);
+        EXPECT_EQ(to[stride_ - gap], std::byte{0xff}) << "writes its row and no more";
+        Codec{}.template read<default_arch>({to, stride_, h, t, 1, from.dim},
+                                            floats.view.row(t, h));
+      }
+    }
+  }
+  coded_view<Codec> view() const {
+    return {bytes_.data(),   floats.view.tokens,          floats.view.heads,
+            floats.view.dim, stride_ * floats.view.heads, stride_};
+  }
+  /// 0xff in every byte of a token.
+  void poison(index token) {
+    std::fill_n(row(token, 0), stride_ * floats.view.heads, std::byte{0xff});
+  }
+
+ private:
+  static constexpr index gap = 4;
+  std::byte* row(index t, index h) { return bytes_.data() + (t * floats.view.heads + h) * stride_; }
+  index stride_;
+  std::vector<std::byte> bytes_;
+
+ public:
+  tensor floats;
+};
+
+/// Calls f(element view of the rows in T).
+template <class T>
+struct narrow_rows {
+  std::vector<T> data;
+  tensor_view<T const> view;
+  explicit narrow_rows(tensor_view<float const> const& from)
+      : data(static_cast<std::size_t>(from.tokens * from.heads * from.dim)),
+        view(data.data(), from.tokens, from.heads, from.dim) {
+    auto at = data.begin();
+    for_each_element(from, [&](float x) { *at++ = T(x); });
+  }
+};
+
+template <class Pair>
+class Compact : public testing::Test {
+ protected:
+  using k_name = typename Pair::first_type;
+  using v_name = typename Pair::second_type;
+  using k_codec = codec_of<k_name>;
+  using v_codec = codec_of<v_name>;
+  using cache = rolling_cache<k_name, v_name>;
+};
+using pairs = testing::Types<std::pair<bf16, bf16>, std::pair<f16, f16>, std::pair<f32, bf16>,
+                             std::pair<f16, f32>>;
+TYPED_TEST_SUITE(Compact, pairs);
+
+/// Some of the calls that every kernel is tested with.
+std::vector<attention_case> some_cases() {
+  std::vector<attention_case> some;
+  std::vector<attention_case> const all = attention_cases();
+  for (std::size_t i = 0; i < all.size(); i += 3) {
+    attention_case c = all[i];
+    c.head_dim = round_up(c.head_dim, 32);
+    if (c.v_dim) c.v_dim = round_up(*c.v_dim, 32);
+    some.push_back(c);
+  }
+  return some;
+}
+
+TYPED_TEST(Compact, HasTheBitsOfItsFloats) {
+  for (attention_case const& c : some_cases()) {
+    SCOPED_TRACE(c.name());
+    problem const p(c);
+    coded_rows<typename TestFixture::k_codec> k(p.k.view);
+    coded_rows<typename TestFixture::v_codec> v(p.v.view);
+    attention floats = p.call();
+    floats.kv = contiguous(k.floats.view, v.floats.view);
+    attention coded = p.call();
+    coded.kv = contiguous(k.view(), v.view());
+    answer const want = attend_anew(floats);
+    any_mask const mask = c.mask();
+    range const queries = coded.queries();
+    for (index key = 0; key < c.kv_len; ++key) {  // what nobody sees is not read
+      bool seen = false;
+      for (index at = queries.begin; at < queries.end; ++at) seen = seen || mask.visible(at, key);
+      if (!seen) k.poison(key), v.poison(key);
+    }
+    EXPECT_EQ(attend_anew(coded).bits(), want.bits());
+    coded.kernel = floats.kernel = kernel_choice::row_lanes;
+    EXPECT_EQ(attend_anew(coded).bits(), attend_anew(floats).bits());
+    expect_exact(coded, attend_anew(coded));  // `reference` reads them too
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+TYPED_TEST(Compact, APromptInAnyPiecesThroughARingHasTheSameBits) {
+  attention_case const c{.q_len = 260,
+                         .kv_len = 260,
+                         .q_heads = 4,
+                         .kv_heads = 2,
+                         .head_dim = 64,
+                         .v_dim = 32,
+                         .kind = mask_kind::causal_window,
+                         .window = 70};
+  problem const p(c);
+  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
+  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
+  attention whole = p.call();
+  whole.kv = contiguous(k.floats.view, v.floats.view);
+  whole.kernel = kernel_choice::row_lanes;
+  answer const want = attend_anew(whole);
+  for (index const piece : {260, 100, 64, 9, 1}) {
+    SCOPED_TRACE(piece);
+    using cache = typename TestFixture::cache;
+    cache_shape const shape{.window = 70, .kv_heads = 2, .head_dim = 64, .v_dim = 32};
+    aligned_memory bytes(cache::required_bytes(shape));
+    cache ring(bytes, shape);
+    EXPECT_TRUE(ring.check().ok());
+    for (index at = 0; at < c.q_len; at += piece) {
+      range const part{at, min_of(at + piece, c.q_len)};
+      attention call = whole;
+      call.q = p.q.view.slice(part);
+      joined const kv(ring, p.k.view.slice(part), p.v.view.slice(part));
+      call.kv = kv;
+      call.first_query = at;
+      EXPECT_EQ(attend_anew(call).bits(), want.bits(part)) << at;
+      ASSERT_TRUE(ring.append(p.k.view.slice(part), p.v.view.slice(part)).ok());
+      if (testing::Test::HasFailure()) return;
+    }
+    EXPECT_TRUE(bytes.is_untouched_behind());
+  }
+}
+
+TYPED_TEST(Compact, FreshRowsMayBeNarrow) {
+  attention_case const c{.q_len = 20, .kv_len = 20, .q_heads = 2, .kv_heads = 2, .head_dim = 32};
+  problem const p(c);
+  narrow_rows<bf16> const k(p.k.view);
+  narrow_rows<f16> const v(p.v.view);
+  coded_rows<elements<bf16>> const wide_k(p.k.view);
+  coded_rows<elements<f16>> const wide_v(p.v.view);
+  using cache = typename TestFixture::cache;
+  cache_shape const shape{.window = 20, .kv_heads = 2, .head_dim = 32};
+  aligned_memory bytes(cache::required_bytes(shape)), wide_bytes(cache::required_bytes(shape));
+  cache narrow(bytes, shape), wide(wide_bytes, shape);
+  attention call = p.call();
+  call.kv = joined(narrow, k.view, v.view);
+  answer const got = attend_anew(call);
+  call.kv = joined(wide, wide_k.floats.view, wide_v.floats.view);
+  EXPECT_EQ(got.bits(), attend_anew(call).bits());
+  ASSERT_TRUE(narrow.append(k.view, v.view).ok());
+  ASSERT_TRUE(wide.append(wide_k.floats.view, wide_v.floats.view).ok());
+  EXPECT_TRUE(std::ranges::equal(bytes.span(), wide_bytes.span()));
+  call.kv = narrow;
+  EXPECT_EQ(attend_anew(call).bits(), got.bits());
+}
+
+TYPED_TEST(Compact, APlanCountsTheFloatsOfATile) {
+  problem const p({.q_len = 20, .kv_len = 20, .q_heads = 2, .kv_heads = 2, .head_dim = 32});
+  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
+  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
+  attention call = p.call();
+  tensor out(20, 2, 32);
+  call.out = out.view;
+  attend_plan const plain = plan_attend(bounds_of(call));
+  call.kv = contiguous(k.view(), v.view());
+  attend_plan const coded = plan_attend(bounds_of(call));
+  EXPECT_EQ(coded.workspace_bytes() - plain.workspace_bytes(), tile_keys * 64 * 4);
+  aligned_memory scratch(coded.workspace_bytes());
+  status const s = attend(plain, call, scratch);
+  EXPECT_EQ(s.code, errc::plan);
+  EXPECT_TRUE(out.is_untouched(true));
+}
+
+TEST(CompactChecks, NameTheRule) {
+  alignas(64) static std::byte room[1 << 16];
+  using view = coded_view<elements<bf16>>;
+  view const ok(room, 4, 2, 8, 32, 16);
+  tensor_view<f16 const> const odd(reinterpret_cast<f16 const*>(room + 1), 4, 2, 8);
+  EXPECT_TRUE(contiguous(ok, ok).check().ok());
+  EXPECT_TRUE(contiguous(ok, odd).check().code == errc::alignment);
+  EXPECT_EQ(contiguous(view(room, 4, 2, 4097, 32, 16), ok).check().code, errc::shape);
+  EXPECT_EQ(contiguous(view(room, -4, 2, 8, 32, 16), ok).check().code, errc::shape);
+  EXPECT_EQ(contiguous(view(room, 4, 2, -8, 32, 16), ok).check().code, errc::shape);
+  EXPECT_EQ(contiguous(view(room, 4, 2, 8, INT64_MIN, 16), ok).check().code, errc::shape);
+  EXPECT_EQ(contiguous(view(room, 4, 2, 8, INT64_MAX, 16), ok).check().code, errc::shape);
+  EXPECT_EQ(contiguous(view(nullptr, 4, 2, 8, 32, 16), ok).check().code, errc::memory);
+  EXPECT_EQ(contiguous(view(room, 4, 2, 8, 33, 16), ok).check().code, errc::alignment);
+  using floats = coded_view<f32>;
+  EXPECT_EQ(contiguous(floats(room, 4, 2, 4, 34, 16), ok).check().code, errc::alignment);
+  cache_shape const mixed{.window = 3, .head_dim = 3, .v_dim = 1};
+  EXPECT_EQ((rolling_cache<bf16, f32>::required_bytes(mixed)), 3 * 6 + 2 + 3 * 4);
+  EXPECT_EQ((rolling_cache<f32, bf16>::required_bytes(mixed)), 3 * 12 + 3 * 2);
+  cache_shape const shape{.window = 2, .head_dim = 4097};
+  EXPECT_EQ(rolling_cache<bf16>(room, shape).check().code, errc::shape);
+}
+
+}  // namespace
+}  // namespace oriel::test
