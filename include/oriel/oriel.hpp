@@ -28,4 +28,6 @@
 #include "oriel/score/bias.hpp"
 #include "oriel/score/softcap.hpp"
 #include "oriel/score/then.hpp"
+#include "oriel/select/listed_blocks.hpp"
 #include "oriel/select/moba.hpp"
+#include "oriel/select/quest.hpp"

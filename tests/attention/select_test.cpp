@@ -2,14 +2,18 @@
 // Rows that attend to blocks of their choice.
 #include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
+#include "oriel/attention/merge.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "oriel/mask/both.hpp"
 #include "oriel/mask/causal.hpp"
+#include "oriel/mask/chunked.hpp"
 #include "oriel/mask/documents.hpp"
 #include "oriel/mask/sliding_window.hpp"
 #include "oriel/score/softcap.hpp"
+#include "oriel/select/listed_blocks.hpp"
 #include "oriel/select/moba.hpp"
+#include "oriel/select/quest.hpp"
 #include "problem.hpp"
 #include "threads.hpp"
 
@@ -141,6 +145,168 @@ INSTANTIATE_TEST_SUITE_P(Cases, Moba,
                            return "block" + std::to_string(tested.param.block) + "_top" +
                                   std::to_string(tested.param.top_k);
                          });
+
+enum class chosen_by { means, bounds, sinks_and_means, sinks_and_bounds, list };
+struct selector_case {
+  char const* name;
+  chosen_by by;
+  index block;
+};
+
+/// 400 tokens, 6 heads on 2; every selector.
+class Selectors : public testing::TestWithParam<selector_case> {
+ protected:
+  static constexpr index tokens = 400, most = 6;
+  index const block = GetParam().block;
+  problem const of{{.q_len = tokens,
+                    .kv_len = tokens,
+                    .q_heads = 6,
+                    .kv_heads = 2,
+                    .head_dim = 24,
+                    .v_dim = 40}};
+  block_shape const shape{
+      .block = block, .blocks = tokens / block + 1, .kv_heads = 2, .head_dim = 24};
+  aligned_memory means_bytes{block_means::required_bytes(shape)};
+  aligned_memory bounds_bytes{block_bounds::required_bytes(shape)};
+  block_means means{means_bytes, shape};
+  block_bounds bounds{bounds_bytes, shape};
+  std::vector<std::int32_t> lists = std::vector<std::int32_t>(tokens * 6 * most);
+
+  void SetUp() override {
+    ASSERT_TRUE(means.append(of.k.view).ok());
+    ASSERT_TRUE(bounds.append(of.k.view).ok());
+    random_numbers random(7);
+    for (std::int32_t& b : lists) {
+      b = static_cast<std::int32_t>(random.below(tokens / block + 3)) - 1;
+    }
+  }
+
+  /// For the queries `part`.
+  any_selector select(range part = {0, tokens}) const {
+    block_budget const budget{.first = 1, .last = 2, .best = 3};
+    switch (GetParam().by) {
+      case chosen_by::means: return moba(means, most);
+      case chosen_by::bounds: return quest(bounds, most);
+      case chosen_by::sinks_and_means: return best_blocks(means, budget);
+      case chosen_by::sinks_and_bounds: return best_blocks(bounds, budget);
+      case chosen_by::list: break;
+    }
+    std::int32_t const* const first = lists.data() + part.begin * 6 * most;
+    return listed_blocks{
+        .keys = block, .lists = {first, part.size(), 6, most}, .first_query = part.begin};
+  }
+  attention call(range part = {0, tokens}) const {
+    attention some = of.call();
+    some.q = of.q.view.slice(part);
+    some.first_query = part.begin;
+    some.mask = causal{};
+    some.select = select(part);
+    return some;
+  }
+};
+
+TEST_P(Selectors, EqualTheDefinitionUnderEveryMask) {
+  index const bounds_of_documents[] = {0, 250, 400};
+  any_mask const masks[] = {causal{}, causal{} & sliding_window{100}, causal{} & chunked{90},
+                            causal{} & documents{bounds_of_documents}};
+  for (any_mask const& mask : masks) {
+    for (range const part : {range{0, 400}, {280, 350}, {399, 400}, {390, 392}}) {
+      attention some = call(part);
+      some.mask = mask;
+      some.score = softcap{3.0f};
+      expect_exact(some, attend_anew(some));
+    }
+  }
+}
+
+TEST_P(Selectors, CutsThreadsAndRingsChangeNoBit) {
+  attention whole = call();
+  whole.kernel = kernel_choice::row_lanes;
+  answer const want = attend_anew(whole);
+  static threads pool(2);
+  EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
+  cache_shape const ring{.window = tokens, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
+  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
+  rolling_cache<f32> cache(memory, ring);
+  for (index at = 0; at < tokens; at += 37) {
+    range const part{at, min_of(at + 37, tokens)};
+    tensor_view<float const> const k = of.k.view.slice(part);
+    tensor_view<float const> const v = of.v.view.slice(part);
+    attention step = call(part);
+    step.kernel = kernel_choice::row_lanes;
+    step.kv = joined(cache, k, v);
+    EXPECT_EQ(attend_anew(step).bits(), want.bits(part)) << at;
+    ASSERT_TRUE(cache.append(k, v).ok());
+  }
+}
+
+TEST_P(Selectors, ARingThatHasOverwrittenBlocks) {
+  index const window = 3 * block + 5;
+  cache_shape const ring{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
+  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
+  rolling_cache<f32> cache(memory, ring);
+  ASSERT_TRUE(cache.append(of.k.view, of.v.view).ok());
+  attention last = call({tokens - 1, tokens});
+  last.mask = causal{} & sliding_window{window};
+  last.kv = cache;
+  expect_exact(last, attend_anew(last));
+}
+
+/// What rows choose, by a list, and what they do not: together all of it.
+TEST_P(Selectors, APartOfChoiceAndTheRestMergeToTheWhole) {
+  attention all = call();
+  any_selector const chooses = all.select;
+  all.select = {};
+  index const blocks = tokens / block + 1;
+  std::vector<std::int32_t> chosen(static_cast<std::size_t>(tokens * 6 * blocks), -1);
+  std::vector<std::int32_t> rest = chosen;
+  for (index t = 0; t < tokens; ++t) {
+    for (index h = 0; h < 6; ++h) {
+      index to[most];
+      index const count = t < chooses.dense_before()
+                              ? 0
+                              : chooses.choose({of.q.view.row(t, h), t, h, h / 3, {0, tokens}}, to);
+      for (index b = 0; b < blocks; ++b) {
+        bool const takes = std::find(to, to + count, b) != to + count;
+        auto const at = static_cast<std::size_t>((t * 6 + h) * blocks + b);
+        (takes ? chosen : rest)[at] = static_cast<std::int32_t>(b);
+      }
+    }
+  }
+  auto const attend_to = [&](std::vector<std::int32_t> const& list) {
+    attention part = all;
+    part.select = listed_blocks{.keys = block, .lists = {list.data(), tokens, 6, blocks}};
+    return attend_anew(part);
+  };
+  answer const one = attend_to(chosen);
+  answer const other = attend_to(rest);
+  answer merged(all);
+  partial const parts[] = {{one.out.view, one.lse.view}, {other.out.view, other.lse.view}};
+  ASSERT_TRUE(merge(parts, merged.out.view, merged.lse.view).ok());
+  expect_exact(all, merged);
+  if (chooses.dense_before() > 0) {
+    attention choosing = all;
+    choosing.select = chooses;
+    range const late{min_of(chooses.dense_before(), tokens), tokens};
+    exact_answer const want(choosing);
+    for (index t = late.begin; t < late.end; ++t) {
+      for (index h = 0; h < 6; ++h) {
+        EXPECT_NEAR(*one.lse.view.row(t, h), want.lse[static_cast<std::size_t>(t * 6 + h)], 1e-5);
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, Selectors,
+    testing::Values(selector_case{"Moba16", chosen_by::means, 16},
+                    selector_case{"Quest16", chosen_by::bounds, 16},
+                    selector_case{"Quest50", chosen_by::bounds, 50},
+                    selector_case{"SinksAndMeans10", chosen_by::sinks_and_means, 10},
+                    selector_case{"SinksAndBounds33", chosen_by::sinks_and_bounds, 33},
+                    selector_case{"List7", chosen_by::list, 7},
+                    selector_case{"List64", chosen_by::list, 64}),
+    [](auto const& tested) { return std::string(tested.param.name); });
 
 TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
   // 1100 tokens of 4 heads on 1 are 4400 rows: two segments.

@@ -27,6 +27,16 @@ TEST(RowTile, RowsAreTokenAndHeadOfTheGroup) {
   }
 }
 
+TEST(RowTile, RowsBeforeAPosition) {
+  row_tile const rows{3, 5, 2, 10};  // positions 11 12 12 13 13
+  EXPECT_EQ(rows.count_before(11), 0);
+  EXPECT_EQ(rows.count_before(12), 1);
+  EXPECT_EQ(rows.count_before(13), 3);
+  EXPECT_EQ(rows.count_before(14), 5);
+  EXPECT_EQ(rows.count_before(everywhere.begin), 0);
+  EXPECT_EQ(rows.count_before(max_position), 5);
+}
+
 TEST(RowTile, TokensAndTheWordsOfTheirRows) {
   using tokens = std::vector<std::pair<index, std::uint64_t>>;
   auto const of = [](row_tile const& rows) {

@@ -78,7 +78,7 @@ TEST(Moba, EqualsASortOfAllGates) {
     for (index b = 0; b < t; ++b) {
       for (index d = 0; d < 33; ++d) {
         gate[static_cast<std::size_t>(b)] +=
-            static_cast<double>(q.view.row(t, head)[d]) * means.mean(head, b)[d];
+            static_cast<double>(q.view.row(t, head)[d]) * means.of(head, b)[d];
       }
     }
     list all(gate.size());
@@ -100,17 +100,19 @@ TEST(Moba, EqualsASortOfAllGates) {
 TEST(Moba, ChecksItsNumbers) {
   kept const k({1, 2, 3});
   kv_shape const shape{1, 1, 1};
-  EXPECT_TRUE(moba(k.means, 1).check(shape, {0, 13}).ok());
-  EXPECT_TRUE(moba(k.means, 1024).check(shape, {0, 16}).ok());
-  EXPECT_EQ(moba(k.means, 0).check(shape, {0, 1}).code, errc::select);
-  EXPECT_EQ(moba(k.means, 1025).check(shape, {0, 1}).code, errc::select);
-  EXPECT_EQ(moba(k.means, 2).check({2, 1, 1}, {0, 1}).code, errc::heads);
-  EXPECT_EQ(moba(k.means, 2).check({1, 2, 1}, {0, 1}).code, errc::shape);
-  EXPECT_EQ(moba(k.means, 2).check(shape, {0, 17}).code, errc::select) << "a block is missing";
-  EXPECT_TRUE(moba(k.means, 2).check(shape, {}).ok());
+  EXPECT_TRUE(moba(k.means, 1).check({shape, 1, {0, 13}}).ok());
+  EXPECT_TRUE(moba(k.means, 1024).check({shape, 1, {0, 16}}).ok());
+  EXPECT_EQ(moba(k.means, 0).check({shape, 1, {0, 1}}).code, errc::select);
+  EXPECT_EQ(moba(k.means, 1025).check({shape, 1, {0, 1}}).code, errc::select);
+  EXPECT_EQ(moba(k.means, 2).check({{2, 1, 1}, 2, {0, 1}}).code, errc::heads);
+  EXPECT_EQ(moba(k.means, 2).check({{1, 2, 1}, 1, {0, 1}}).code, errc::shape);
+  EXPECT_EQ(moba(k.means, 2).check({shape, 1, {0, 17}}).code, errc::select) << "a block is missing";
+  EXPECT_TRUE(moba(k.means, 2).check({shape, 1, {}}).ok());
   block_means const none({}, k.shape);
-  EXPECT_EQ(moba(none, 2).check(shape, {0, 1}).code, errc::memory);
+  EXPECT_EQ(moba(none, 2).check({shape, 1, {0, 1}}).code, errc::memory);
   EXPECT_EQ(moba(k.means, 3).dense_before(), 12);
+  EXPECT_STREQ(moba(k.means, INT64_MIN).check({shape, 1, {0, 1}}).what,
+               "select: top_k must be at least 1 and at most 1024");
 }
 
 }  // namespace

@@ -20,7 +20,7 @@ struct first_and_own {
     to[1] = row.position / keys;
     return 2;
   }
-  status check(kv_shape const&, range) const noexcept {
+  status check(choosing_call const&) const noexcept {
     if (keys < 1) return {errc::select, "select: first_and_own.keys must be at least 1"};
     return {};
   }
@@ -32,7 +32,7 @@ TEST(AnySelector, IsNoneByDefault) {
   any_selector const none;
   EXPECT_FALSE(none);
   EXPECT_EQ(none.most(), 0);
-  EXPECT_TRUE(none.check({}, {}).ok());
+  EXPECT_TRUE(none.check({}).ok());
 }
 
 TEST(AnySelector, AnswersAsWhatItHolds) {
@@ -45,7 +45,7 @@ TEST(AnySelector, AnswersAsWhatItHolds) {
   EXPECT_EQ(own.choose({.position = 57}, to), 2);
   EXPECT_EQ(to[0], 0);
   EXPECT_EQ(to[1], 5);
-  EXPECT_EQ(any_selector(first_and_own{0}).check({}, {}).code, errc::select);
+  EXPECT_EQ(any_selector(first_and_own{0}).check({}).code, errc::select);
 }
 
 }  // namespace

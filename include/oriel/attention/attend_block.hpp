@@ -28,16 +28,80 @@ ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
   }
 }
 
-/// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches. Hidden tiles
-/// are never loaded, fully visible ones never masked. The kernel gets rows as they are stored, or
-/// through `wide`, if not null, as floats.
+/// The rows of kv head `head` from place `dense` on choose their blocks.
+template <class Arch>
+void choose_blocks(attention const& call, index head, row_tile const& rows, int dense,
+                   choices const& own) noexcept {
+  constexpr int together = 64;
+  choosing_row asking[together];
+  range const held = call.kv.positions();
+  for (int first = dense; first < rows.count; first += together) {
+    int const end = static_cast<int>(min_of(first + together, rows.count));
+    for (int r = first; r < end; ++r) {
+      index const q_head = call.heads().first_q_head(head) + rows.head(r);
+      asking[r - first] = {call.q.row(rows.token(r), q_head), rows.position(r), q_head, head, held};
+      own.next[r] = 0;
+    }
+    call.select.choose({asking, static_cast<std::size_t>(end - first)},
+                       own.chosen + first * own.most, own.count + first);
+  }
+}
+
+/// A row tile whose rows from place `dense` on chose their blocks.
+struct chosen_tile {
+  choices own;
+  int dense = 0;
+  index block = -1;          ///< the last one that was asked for
+  std::uint64_t takers = 0;  ///< rows that see it
+
+  /// The rows that see block `now`; blocks are asked for in ascending order.
+  ORIEL_INLINE std::uint64_t takers_of(row_tile const& rows, index now) noexcept {
+    if (now == block) return takers;
+    block = now;
+    takers = dense == 0 ? 0 : ~std::uint64_t{0} >> (64 - dense);
+    for (int r = dense; r < rows.count; ++r) {
+      while (own.at(r) < now) ++own.next[r];  // blocks that were not asked for
+      bool const takes = own.at(r) == now;
+      own.next[r] += takes ? 1 : 0;
+      takers |= std::uint64_t{takes} << r;
+    }
+    return takers;
+  }
+
+  /// Clears the bits of the rows that did not choose a key's block. What the mask shows, `seen`, is
+  /// in `word` where it is coverage::some.
+  ORIEL_INLINE coverage hide_others(attention const& call, row_tile const& rows, range keys,
+                                    coverage seen, std::uint64_t* word) noexcept {
+    index const size = call.select.block();
+    std::uint64_t const every = ~std::uint64_t{0} >> (64 - rows.count);
+    coverage shown = coverage::none;
+    for (range part{keys.begin, 0}; part.begin < keys.end; part.begin = part.end) {
+      index const now = round_down(part.begin, size) / size;
+      part.end = min_of(keys.end, saturating_add(now * size, size));
+      std::uint64_t const see = takers_of(rows, now);
+      if (seen == coverage::all && part == keys && see == every) return coverage::all;
+      if (see != 0) shown = coverage::some;
+      for (index i = part.begin - keys.begin; i < part.end - keys.begin; ++i) {
+        word[i] = seen == coverage::all ? see : word[i] & see;
+      }
+    }
+    return shown;
+  }
+};
+
+/// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches; of rows that
+/// choose, in the blocks of their choice. Hidden tiles are never loaded, fully visible ones never
+/// masked. The kernel gets rows as they are stored, or through `wide`, if not null, as floats.
 template <class Kernel>
 void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile const& rows,
-                 range keys, index begin, std::uint64_t* word, wide_tile* wide) noexcept {
-  coverage const seen = call.mask.cover(rows.queries(), keys);
+                 chosen_tile* chosen, range keys, index begin, std::uint64_t* word,
+                 wide_tile* wide) noexcept {
+  coverage seen = call.mask.cover(rows.queries(), keys);
+  if (seen == coverage::none) return;
+  if (seen == coverage::some) call.mask.visible_rows(rows, keys, word);
+  if (chosen != nullptr) seen = chosen->hide_others(call, rows, keys, seen, word);
   if (seen == coverage::none) return;
   bool const partial = seen == coverage::some;
-  if (partial) call.mask.visible_rows(rows, keys, word);
   std::uint64_t const* const visible = partial ? word : nullptr;
   range const places{keys.begin - begin, keys.end - begin};
   for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
@@ -98,12 +162,15 @@ struct tile_group {
   row_tile rows[most] = {};
   index head[most] = {};  ///< kv head
   key_ranges reach[most] = {};
-  key_ranges any = {};  ///< that any of the tiles reaches
+  chosen_tile* chosen[most] = {};  ///< null for a tile whose rows do not choose
+  key_ranges any = {};             ///< that any of the tiles reaches
 
-  ORIEL_INLINE void add(row_tile const& tile, index kv_head, key_ranges const& keys) noexcept {
+  ORIEL_INLINE void add(row_tile const& tile, index kv_head, key_ranges const& keys,
+                        chosen_tile* choice = nullptr) noexcept {
     rows[count] = tile;
     head[count] = kv_head;
     reach[count] = keys;
+    chosen[count] = choice;
     any = unite(any, keys);
     ++count;
   }
@@ -156,23 +223,32 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
         range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
         kernels[i].expect(run_ahead(call, g, i, tile));
-        absorb_tile(kernels[i], call, g.head[i], g.rows[i], keys, at, scratch.word, wide);
+        absorb_tile(kernels[i], call, g.head[i], g.rows[i], g.chosen[i], keys, at, scratch.word,
+                    wide);
       }
     }
     for (int i = 0; i < g.count; ++i) kernels[i].end_leaf(g.rows[i].count);
   }
 }
 
-/// A block of dense tiles. The result goes to `split`, the state of a block's leaf, or is written
-/// where there is none.
+/// A block of tiles. The result goes to `split`, the state of a block's leaf, or is written where
+/// there is none.
 template <class Arch, class Kernel>
-void attend_dense(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
+void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
                   block const& b, key_ranges const& leaves,
                   softmax_state<Arch> const* split) noexcept {
   tile_group g{.decode = b.cut.decode};
+  chosen_tile chosen[tile_group::most];
+  choices left = scratch.chosen_by(call);
   for (int i = 0; i < b.count; ++i) {
     row_tile const rows = b.rows(call, i);
-    g.add(rows, b.head(i), reach_of(call, rows));
+    int const dense = call.select ? rows.count_before(call.select.dense_before()) : rows.count;
+    g.add(rows, b.head(i), reach_of(call, rows), dense < rows.count ? &chosen[i] : nullptr);
+    if (dense == rows.count) continue;
+    chosen[i].own = left;
+    chosen[i].dense = dense;
+    choose_blocks<Arch>(call, b.head(i), rows, dense, left);
+    left = left.from(rows.count);
   }
   attend_tiles(kernels, scratch, call, g, leaves);
   for (int i = 0; i < g.count; ++i) {
@@ -185,31 +261,26 @@ void attend_dense(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
 /// A segment of rows that choose their blocks: block after block, the rows that chose it are
 /// gathered into tiles, whose states are merged into the rows' own.
 template <class Arch, class Kernel>
-void attend_chosen(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
-                   block const& b) noexcept {
+void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
+                     block const& b) noexcept {
   segment_scratch<Arch> const& own = scratch.segment;
+  choices const chosen = scratch.chosen_by(call);
   row_tile const rows = b.rows(call, 0);
   index const head = b.head(0);
-  index const most = call.select.most();
   index const most_tiles = b.cut.decode ? 1 : block_tiles;
-  range const held = call.kv.positions();
-  for_each_row(call, head, rows, [&](index token, index q_head, int r) {
-    own.next[r] = 0;
-    own.count[r] = call.select.choose(
-        {call.q.row(token, q_head), rows.position(r), q_head, head, held}, own.chosen + r * most);
-  });
+  choose_blocks<Arch>(call, head, rows, 0, chosen);
   own.state.reset(rows.count);
-  while (true) {
-    index now = INT64_MAX;  // the first block that is not done
-    for (int r = 0; r < rows.count; ++r) {
-      if (own.next[r] < own.count[r]) now = min_of(now, own.chosen[r * most + own.next[r]]);
-    }
-    if (now == INT64_MAX) break;
+  index now = INT64_MAX;  // the first block that is not done
+  for (int r = 0; r < rows.count; ++r) now = min_of(now, chosen.at(r));
+  while (now != INT64_MAX) {
     index takers = 0;
+    index later = INT64_MAX;
     for (int r = 0; r < rows.count; ++r) {
-      if (own.next[r] == own.count[r] || own.chosen[r * most + own.next[r]] != now) continue;
-      own.list[takers++] = r;
-      ++own.next[r];
+      if (chosen.at(r) == now) {
+        own.list[takers++] = r;
+        ++chosen.next[r];
+      }
+      later = min_of(later, chosen.at(r));
     }
     key_ranges const keys(range{now * call.select.block(), (now + 1) * call.select.block()});
     for (index done = 0; done < takers;) {
@@ -220,6 +291,7 @@ void attend_chosen(Kernel* kernels, worker_scratch<Arch>& scratch, attention con
                             rows.group, rows.first_query, own.list + done};
         g.add(tile, head, intersect(reach_of(call, tile), keys));
       }
+      if (g.any.empty()) continue;  // the mask hides the block
       attend_tiles(kernels, scratch, call, g, leaves_of(g.any));
       for (int i = 0; i < g.count; ++i) {
         kernels[i].end(scratch.state, g.rows[i].count);
@@ -228,19 +300,20 @@ void attend_chosen(Kernel* kernels, worker_scratch<Arch>& scratch, attention con
         }
       }
     }
+    now = later;
   }
   write_rows(call, head, rows, own.state);
 }
 
-/// A block with the kernel that it takes, dense or chosen.
+/// A block with the kernel that it takes, in tiles or gathered.
 template <class Arch>
 void attend_block(worker_scratch<Arch>& scratch, attention const& call, block const& b,
                   key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
   auto const attend = [&](auto* kernels) {
-    if (b.chooses()) {
-      attend_chosen(kernels, scratch, call, b);
+    if (b.gathers()) {
+      attend_gathered(kernels, scratch, call, b);
     } else {
-      attend_dense(kernels, scratch, call, b, leaves, split);
+      attend_tiled(kernels, scratch, call, b, leaves, split);
     }
   };
   if (b.cut.decode) {

@@ -169,7 +169,7 @@ status check_inputs(attention const& call) noexcept {
   if (status s = call.score.check(call.q.heads, call.queries(), call.kv.positions()); !s.ok()) {
     return s;
   }
-  if (status s = call.select.check(kv, call.queries()); !s.ok()) return s;
+  if (status s = call.select.check({kv, call.q.heads, call.queries()}); !s.ok()) return s;
   if (call.select &&
       (call.select.block() < 1 || call.select.most() < 1 || call.select.most() > max_chosen)) {
     return {errc::select, "select: block must be at least 1, most from 1 to 1024"};

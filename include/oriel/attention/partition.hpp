@@ -10,12 +10,25 @@ namespace oriel::inline v0::detail {
 struct row_cut {
   bool decode = false;    ///< the decode kernel, else the row-lane kernel
   index rows = 0;         ///< per kv head: query tokens x group
-  index dense_rows = 0;   ///< the first of them: those that choose no blocks
+  index tiled_rows = 0;   ///< the first of them: those that walk over all keys they reach
   index tile_rows = 1;    ///< rows of a tile
-  index dense_tiles = 0;  ///< tiles of the dense rows of a kv head
-  index head_tiles = 0;   ///< tiles of a kv head; behind the dense ones, segments
+  index tiles = 0;        ///< of the tiled rows of a kv head
+  index head_tiles = 0;   ///< tiles of a kv head; behind those of the tiled rows, segments
   index block_tiles = 1;  ///< most tiles of a block
 };
+
+/// What it costs, in keys, to gather a row into a tile for one of its blocks and to merge the
+/// result; and what a block of few keys costs at least.
+inline constexpr index gather_keys = 24;
+inline constexpr index least_gathered_keys = 64;
+
+/// Rows that choose their blocks walk over all keys like dense ones, the others hidden, up to the
+/// position from which on it is faster to gather them block by block. It depends on nothing but the
+/// selector, so that a row is computed in one way however a sequence is cut.
+ORIEL_INLINE index gathered_from(any_selector const& select) noexcept {
+  index const keys = max_of(saturating_add(select.block(), gather_keys), least_gathered_keys);
+  return min_of(max_of(saturating_mul(select.most(), keys), select.dense_before()), max_position);
+}
 
 /// Do the rows of neighbouring kv heads lie side by side, as in [tokens, heads, dim]?
 ORIEL_INLINE bool heads_lie_together(any_source const& kv) noexcept {
@@ -31,26 +44,26 @@ template <class Arch>
 row_cut cut_rows(attention const& call) noexcept {
   row_cut cut;
   cut.rows = call.q.tokens * call.heads().group();
-  cut.dense_rows = cut.rows;
+  cut.tiled_rows = cut.rows;
   if (call.select) {
-    index const tokens = call.select.dense_before() - call.queries().begin;
-    cut.dense_rows = max_of(0, min_of(tokens, call.q.tokens)) * call.heads().group();
+    index const tokens = gathered_from(call.select) - call.queries().begin;
+    cut.tiled_rows = max_of(0, min_of(tokens, call.q.tokens)) * call.heads().group();
   }
   cut.decode = cut.rows <= decode_rows && call.kernel == kernel_choice::by_length;
   cut.tile_rows = cut.decode ? decode_rows : tile_shape<Arch>::rows;
-  cut.dense_tiles = ceil_div(cut.dense_rows, cut.tile_rows);
-  cut.head_tiles = cut.dense_tiles + ceil_div(cut.rows - cut.dense_rows, segment_rows);
+  cut.tiles = ceil_div(cut.tiled_rows, cut.tile_rows);
+  cut.head_tiles = cut.tiles + ceil_div(cut.rows - cut.tiled_rows, segment_rows);
   cut.block_tiles = !cut.decode ? block_tiles : heads_lie_together(call.kv) ? block_heads : 1;
   return cut;
 }
 
 /// Tile `tile` of a kv head, or a segment: all tokens and heads of its group packed.
 ORIEL_INLINE row_tile rows_of(attention const& call, row_cut const& cut, index tile) noexcept {
-  bool const dense = tile < cut.dense_tiles;
+  bool const gathered = tile >= cut.tiles;
   index const first =
-      dense ? tile * cut.tile_rows : cut.dense_rows + (tile - cut.dense_tiles) * segment_rows;
-  index const count = dense ? min_of(cut.tile_rows, cut.dense_rows - first)
-                            : min_of(segment_rows, cut.rows - first);
+      gathered ? cut.tiled_rows + (tile - cut.tiles) * segment_rows : tile * cut.tile_rows;
+  index const count = gathered ? min_of(segment_rows, cut.rows - first)
+                               : min_of(cut.tile_rows, cut.tiled_rows - first);
   return {first, static_cast<int>(count), call.heads().group(), call.queries().begin};
 }
 
@@ -96,8 +109,8 @@ struct block {
   ORIEL_INLINE row_tile rows(attention const& call, int i) const noexcept {
     return rows_of(call, cut, (first + i) % cut.head_tiles);
   }
-  /// Is it a segment of rows that choose their blocks? That is a block of its own.
-  ORIEL_INLINE bool chooses() const noexcept { return first % cut.head_tiles >= cut.dense_tiles; }
+  /// Is it a segment of rows that are gathered? That is a block of its own.
+  ORIEL_INLINE bool gathers() const noexcept { return first % cut.head_tiles >= cut.tiles; }
 };
 
 /// How a call is cut into shares.
@@ -134,10 +147,10 @@ class block_walk {
       tiles_ = saturating_mul(at_.cut.head_tiles, call().heads().kv_heads);
     }
     at_.leaves = {};
-    bool const alone = at_.chooses();
+    bool const alone = at_.gathers();
     index const chosen =
         alone ? saturating_mul(call().select.most(), call().select.block()) : INT64_MAX;
-    index const most = alone ? 1 : min_of(at_.cut.block_tiles, dense_left());
+    index const most = alone ? 1 : min_of(at_.cut.block_tiles, tiles_left());
     while (at_.count < most && (at_.cut.decode || at_.head(at_.count) == at_.head(0))) {
       row_tile const rows = at_.rows(call(), at_.count);
       key_ranges const reach = reach_of(call(), rows);
@@ -152,10 +165,10 @@ class block_walk {
   }
 
  private:
-  /// Dense tiles from here on: of this head, or where there is no segment of them all.
-  ORIEL_INLINE index dense_left() const noexcept {
-    if (at_.cut.dense_tiles == at_.cut.head_tiles) return tiles_ - at_.first;
-    return at_.cut.dense_tiles - at_.first % at_.cut.head_tiles;
+  /// Tiles from here on: of this head, or where there is no segment of them all.
+  ORIEL_INLINE index tiles_left() const noexcept {
+    if (at_.cut.tiles == at_.cut.head_tiles) return tiles_ - at_.first;
+    return at_.cut.tiles - at_.first % at_.cut.head_tiles;
   }
 
   attention_batch const* batch_;

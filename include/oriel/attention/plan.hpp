@@ -45,24 +45,43 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
 enum class phase { attend, merge };
 inline constexpr phase phases[] = {phase::attend, phase::merge};
 
-/// Rows of a segment: those whose blocks are chosen, and then attended block by block, together.
+/// Rows of a segment: those that are gathered block by block, together.
 inline constexpr index segment_rows = 4096;
 
-/// What a segment of rows that choose their blocks is computed in.
+/// What rows have chosen, and how much of it is done.
+struct choices {
+  index* chosen = nullptr;  ///< [rows, most], each row ascending
+  index* count = nullptr;   ///< [rows]
+  index* next = nullptr;    ///< [rows]: the first of a row's blocks that is not done
+  index most = 0;           ///< blocks per row at most
+
+  static choices carve(carver& memory, index rows, index most) noexcept {
+    choices all;
+    all.chosen = memory.take<index>(saturating_mul(rows, most));
+    all.count = memory.take<index>(rows);
+    all.next = memory.take<index>(rows);
+    all.most = most;
+    return all;
+  }
+  /// Those of the rows from `row` on.
+  ORIEL_INLINE choices from(index row) const noexcept {
+    return {chosen + row * most, count + row, next + row, most};
+  }
+  /// The first of a row's blocks that is not done, or INT64_MAX.
+  ORIEL_INLINE index at(index row) const noexcept {
+    return next[row] < count[row] ? chosen[row * most + next[row]] : INT64_MAX;
+  }
+};
+
+/// What a segment of gathered rows is computed in.
 template <class Arch>
 struct segment_scratch {
   softmax_state<Arch> state;  ///< [rows]
-  index* chosen;              ///< [rows, chosen_blocks]
-  index* next;                ///< [rows]: the first of a row's blocks that is not done
-  index* count;               ///< [rows]
   std::int32_t* list;         ///< [rows]: those that chose a block
 
-  static segment_scratch carve(carver& memory, index rows, index blocks, index v_dim) noexcept {
+  static segment_scratch carve(carver& memory, index rows, index v_dim) noexcept {
     segment_scratch own;
     own.state = softmax_state<Arch>::carve(memory, rows, v_dim);
-    own.chosen = memory.take<index>(saturating_mul(rows, blocks));
-    own.next = memory.take<index>(rows);
-    own.count = memory.take<index>(rows);
     own.list = memory.take<std::int32_t>(rows);
     return own;
   }
@@ -77,11 +96,22 @@ struct worker_scratch {
   softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
+  choices chosen;             ///< by the rows of a segment, or of a block of tiles
   segment_scratch<Arch> segment;
+
+  /// `chosen` for a call's selector, whose rows may choose fewer blocks than the bounds say.
+  ORIEL_INLINE choices chosen_by(attention const& call) const noexcept {
+    choices own = chosen;
+    own.most = call.select.most();
+    return own;
+  }
 
   static constexpr int tile_rows = tile_shape<Arch>::rows > decode_rows
                                        ? tile_shape<Arch>::rows
                                        : static_cast<int>(decode_rows);
+  /// Of a block of tiles.
+  static constexpr index block_rows =
+      max_of(tile_shape<Arch>::rows * block_tiles, decode_rows* block_heads);
 
   /// For a call within `bounds` whose rows have these sizes.
   static worker_scratch carve(carver& memory, attend_bounds const& bounds, index head_dim,
@@ -99,10 +129,13 @@ struct worker_scratch {
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
     own.q = memory.take<float const*>(tile_rows);
-    index const rows = saturating_mul(bounds.q_len, bounds.q_heads / bounds.kv_heads);
-    own.segment = segment_scratch<Arch>::carve(
-        memory, bounds.chosen_blocks > 0 ? min_of(rows, segment_rows) : 0, bounds.chosen_blocks,
-        v_dim);
+    if (bounds.chosen_blocks > 0) {
+      index const rows = saturating_mul(bounds.q_len, bounds.q_heads / bounds.kv_heads);
+      index const segment = min_of(rows, segment_rows);
+      index const tiles = min_of(saturating_mul(bounds.q_len, bounds.q_heads), block_rows);
+      own.chosen = choices::carve(memory, max_of(segment, tiles), bounds.chosen_blocks);
+      own.segment = segment_scratch<Arch>::carve(memory, segment, v_dim);
+    }
     return own;
   }
 };

@@ -23,7 +23,7 @@ ORIEL_INLINE constexpr index round_up(index a, index step) noexcept {
   return (a + step - 1) / step * step;
 }
 ORIEL_INLINE constexpr index ceil_div(index a, index step) noexcept {
-  return (a + step - 1) / step;
+  return a / step + (a % step == 0 ? 0 : 1);
 }
 
 /// Largest multiple of `step` that is <= `a`, for negative `a` too.

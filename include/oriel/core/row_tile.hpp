@@ -30,6 +30,12 @@ struct row_tile {
     if (list != nullptr) return {first, end - begin, group, first_query + by, list + begin};
     return {first + begin, end - begin, group, first_query + by};
   }
+  /// Rows at positions below `limit`: the first so many.
+  ORIEL_INLINE constexpr int count_before(index limit) const noexcept {
+    int rows = 0;
+    while (rows < count && position(rows) < limit) ++rows;
+    return rows;
+  }
   /// Positions of the tile's queries.
   ORIEL_INLINE constexpr range queries() const noexcept {
     return {position(0), position(count - 1) + 1};

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstring>
+#include <span>
 #include <type_traits>
 
 #include "oriel/cache/source.hpp"
@@ -23,6 +24,13 @@ struct choosing_row {
   range keys = {};  ///< positions that the source holds
 };
 
+/// The call whose rows choose.
+struct choosing_call {
+  kv_shape kv = {};
+  index q_heads = 0;
+  range queries = {};  ///< positions
+};
+
 /// A selector is a trivially copyable value that says which blocks of keys a row attends to; what
 /// the mask hides within them stays hidden. Block b is the positions [b * block, (b + 1) * block).
 ///
@@ -30,19 +38,25 @@ struct choosing_row {
 ///   most()            blocks that a row chooses at most
 ///   dense_before()    rows at positions below it are not asked: they attend as without a selector
 ///   choose(row, to)   writes the numbers of the row's blocks, ascending, and returns how many
-///   check(shape, queries)  ok, or why it can't serve such keys and queries
+///   check(call)       ok, or why it can't serve such a call
+///
+/// One that is faster for many rows at a time may also have
+///
+///   choose(rows, to, counts)   the same for each row: row i's numbers from to + i * most() on
 // clang-format off
 template <class S>
 concept selector = std::is_trivially_copyable_v<S> &&
-                   requires(S const& s, choosing_row const& row, index* to, kv_shape shape,
-                            range queries) {
+                   requires(S const& s, choosing_row const& row, index* to,
+                            choosing_call const& call) {
   { s.block() } noexcept -> std::same_as<index>;
   { s.most() } noexcept -> std::same_as<index>;
   { s.dense_before() } noexcept -> std::same_as<index>;
   { s.choose(row, to) } noexcept -> std::same_as<index>;
-  { s.check(shape, queries) } noexcept -> std::same_as<status>;
+  { s.check(call) } noexcept -> std::same_as<status>;
 };
 // clang-format on
+
+using choosing_rows = std::span<choosing_row const>;
 
 /// Holds a copy of any selector, or none: then every row attends to all that the mask shows.
 class any_selector {
@@ -62,10 +76,15 @@ class any_selector {
   ORIEL_INLINE index most() const noexcept { return ask_ == nullptr ? 0 : ask_->most(bytes_); }
   ORIEL_INLINE index dense_before() const noexcept { return ask_->dense_before(bytes_); }
   ORIEL_INLINE index choose(choosing_row const& row, index* to) const noexcept {
-    return ask_->choose(bytes_, row, to);
+    index count = 0;
+    choose({&row, 1}, to, &count);
+    return count;
   }
-  ORIEL_INLINE status check(kv_shape const& shape, range queries) const noexcept {
-    return ask_ == nullptr ? status{} : ask_->check(bytes_, shape, queries);
+  ORIEL_INLINE void choose(choosing_rows rows, index* to, index* counts) const noexcept {
+    ask_->choose(bytes_, rows, to, counts);
+  }
+  ORIEL_INLINE status check(choosing_call const& call) const noexcept {
+    return ask_ == nullptr ? status{} : ask_->check(bytes_, call);
   }
 
  private:
@@ -73,8 +92,8 @@ class any_selector {
     index (*block)(void const*) noexcept;
     index (*most)(void const*) noexcept;
     index (*dense_before)(void const*) noexcept;
-    index (*choose)(void const*, choosing_row const&, index*) noexcept;
-    status (*check)(void const*, kv_shape const&, range) noexcept;
+    void (*choose)(void const*, choosing_rows, index*, index*) noexcept;
+    status (*check)(void const*, choosing_call const&) noexcept;
   };
 
   template <class S, class Arch>
@@ -83,11 +102,18 @@ class any_selector {
     static index block(void const* s) noexcept { return of(s).block(); }
     static index most(void const* s) noexcept { return of(s).most(); }
     static index dense_before(void const* s) noexcept { return of(s).dense_before(); }
-    static index choose(void const* s, choosing_row const& row, index* to) noexcept {
-      return of(s).choose(row, to);
+    static void choose(void const* s, choosing_rows rows, index* to, index* counts) noexcept {
+      if constexpr (requires { of(s).choose(rows, to, counts); }) {
+        of(s).choose(rows, to, counts);
+      } else {
+        for (choosing_row const& row : rows) {
+          *counts++ = of(s).choose(row, to);
+          to += of(s).most();
+        }
+      }
     }
-    static status check(void const* s, kv_shape const& shape, range queries) noexcept {
-      return of(s).check(shape, queries);
+    static status check(void const* s, choosing_call const& call) noexcept {
+      return of(s).check(call);
     }
     static constexpr questions table{block, most, dense_before, choose, check};
   };
