@@ -36,12 +36,12 @@ std::vector<float> expected(bounds_of_keys, tensor_view<float> const& k, index h
 template <class Kind>
 class BlockSummary : public testing::Test {
  protected:
-  using summary = block_summary<Kind>;
+  using of_kind = block_summary<Kind>;
   struct kept {
-    aligned_memory bytes{summary::required_bytes(shape)};
-    summary of{bytes, shape};
+    aligned_memory bytes{of_kind::required_bytes(shape)};
+    of_kind of{bytes, shape};
   };
-  static void expect_blocks(summary const& got, tensor_view<float> const& k) {
+  static void expect_blocks(of_kind const& got, tensor_view<float> const& k) {
     for (index b = got.held().begin; b < got.held().end; ++b) {
       for (index head = 0; head < 2; ++head) {
         std::vector<float> const want = expected(Kind{}, k, head, b);
