@@ -19,6 +19,8 @@
 //   every rung within 5e-06 of the naive one
 //   pairs: naive 524288, chosen 76288, causal 262656
 //
+// With --advise SECONDS it measures this core's rate and says what of dense, MoBA and a window the
+// prompt can have within that time (and --gigabytes of cache).
 // With --way it runs one of them and prints its time and its process's largest resident set.
 #include <sys/resource.h>
 
@@ -44,6 +46,8 @@ constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
 struct options {
   std::string way;
+  double seconds = 0.0;  ///< to get advice for, if above 0
+  double gigabytes = 1e6;
   index tokens = 512;
   index queries = 0;  ///< the last so many are computed; 0: all
   index heads = 2;
@@ -244,6 +248,41 @@ double seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+int advice(options const& o) {
+  options small = o;
+  small.tokens = 2048;
+  small.queries = 0;
+  tensors t(small);
+  call_oriel(small, t, false);
+  double const start = seconds();
+  call_oriel(small, t, false);
+  double const pairs = 2048.0 * 2049.0 / 2.0 * static_cast<double>(o.heads);
+  double const rate = pairs * 4.0 * static_cast<double>(o.dim) / (seconds() - start);
+  oriel::attention_advice got;
+  oriel::require(oriel::advise({.tokens = o.tokens,
+                                .q_heads = o.heads,
+                                .kv_heads = o.heads,
+                                .head_dim = o.dim,
+                                .bytes = static_cast<index>(o.gigabytes * 1e9),
+                                .seconds = o.seconds,
+                                .flops_per_second = rate},
+                               &got));
+  std::printf("%.1f GFLOP/s: ", rate / 1e9);
+  switch (got.way) {
+    case oriel::attention_way::none: std::printf("nothing fits\n"); return 0;
+    case oriel::attention_way::dense: std::printf("dense"); break;
+    case oriel::attention_way::window:
+      std::printf("a window of %lld keys", static_cast<long long>(got.window));
+      break;
+    case oriel::attention_way::moba:
+      std::printf("MoBA, block %lld, top %lld", static_cast<long long>(got.block),
+                  static_cast<long long>(got.top_k));
+      break;
+  }
+  std::printf(", %.2f s, cache of %.3f GB\n", got.seconds, static_cast<double>(got.bytes) / 1e9);
+  return 0;
+}
+
 int ladder(options const& o) {
   tensors t(o);
   std::printf("%lld tokens, %lld heads, head_dim %lld, block %lld, top %lld\n",
@@ -305,6 +344,11 @@ int main(int argc, char** argv) {
     auto const positive = CLI::Range(oriel::index{1}, oriel::index{1} << 24);
     app.add_option("--way", o.way, "run this one only, and print its time and memory")
         ->check(CLI::IsMember({"naive", "rows", "gathered", "oriel", "dense"}));
+    app.add_option("--advise", o.seconds, "seconds that attention to the whole prompt may take")
+        ->check(CLI::PositiveNumber)
+        ->excludes("--way");
+    app.add_option("--gigabytes", o.gigabytes, "that the layer's cache may take")
+        ->check(CLI::Range(0.0, 1e9));
     app.add_option("--tokens", o.tokens)->check(positive)->capture_default_str();
     app.add_option("--queries", o.queries, "oriel and dense: compute the last so many only")
         ->check(positive);
@@ -316,6 +360,7 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     o.queries = std::min(o.queries, o.tokens);
+    if (o.seconds > 0.0) return advice(o);
     return o.way.empty() ? ladder(o) : one_way(o);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "moba: %s\n", e.what());

@@ -2,6 +2,7 @@
 // SmolLM2 on the command line: greedy text, or the likelihood of a file. See README.md.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -31,7 +32,7 @@ struct arguments {
   std::string model;
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
   bool by_position = false, chat = false, ids = false, stats = false;
-  index tokens = 256, window = 0, sinks = 0, context = 4096;
+  index tokens = 256, window = 0, sinks = 0, block = 0, top_k = 0, context = 4096;
   index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
 };
 
@@ -76,6 +77,7 @@ void print_stats(model const& m, session const& s, index prompt, seconds prefill
   rate("decode", decoded, decode);
   bytes("cache", s.cache_bytes(),
         " (" + std::to_string(d.layers) + " layers, " + std::to_string(s.cache_rows()) + " rows)");
+  if (s.means_bytes() > 0) bytes("means", s.means_bytes(), "");
   bytes("workspace", s.workspace_bytes(), "");
   bytes("mask", 0, "");
   std::fprintf(stderr, "instead of\n");
@@ -93,16 +95,17 @@ int finish() {
   return 0;
 }
 
-// How well the tokens are predicted with all keys, with the window, and with the sinks as well; by
-// the position of the token that predicts.
+// How well the tokens are predicted with all keys, with the window, with the sinks as well, and with
+// blocks of their choice; by the position of the token that predicts.
 void print_by_position(model const& m, session_options const& asked, std::span<token_id const> ids,
                        listener const& heard, oriel::thread_pool& pool) {
   std::vector<std::string> names;
   std::vector<std::vector<double>> nlls;
-  auto const score = [&](std::string const& name, index window, index sinks) {
+  auto const score = [&](std::string const& name, index window, index sinks, bool blocks = false) {
     session_options options = asked;
     options.window = window;
     options.sinks = sinks;
+    if (!blocks) options.block = options.top_k = 0;
     session s(m, options, pool);
     names.push_back(name);
     nlls.push_back(nll(s, ids, heard));
@@ -111,6 +114,9 @@ void print_by_position(model const& m, session_options const& asked, std::span<t
   if (asked.window > 0) score("window " + std::to_string(asked.window), asked.window, 0);
   if (asked.sinks > 0) {
     score("+ " + std::to_string(asked.sinks) + " sinks", asked.window, asked.sinks);
+  }
+  if (asked.block > 0) {
+    score("moba " + std::to_string(asked.block) + ":" + std::to_string(asked.top_k), 0, 0, true);
   }
 
   std::printf("%-14s", "position");
@@ -162,8 +168,12 @@ int run(arguments const& a) {
     std::fprintf(stderr, "smollm2: note: the model was trained for %lld positions\n",
                  static_cast<long long>(m.dim.trained_context));
   }
-  session_options const options{
-      .context = a.context, .window = a.window, .sinks = a.sinks, .workers = a.threads};
+  session_options const options{.context = a.context,
+                                .window = a.window,
+                                .sinks = a.sinks,
+                                .block = a.block,
+                                .top_k = a.top_k,
+                                .workers = a.threads};
 
   auto const total = std::ssize(ids);
   auto const show = [&](index done) {
@@ -222,7 +232,7 @@ int parse_and_run(int argc, char** argv) {
   source->require_option(1);
   auto* const by_position = app.add_flag(
       "--by-position", a.by_position,
-      "print a table: by stretches of positions; all keys, --window, --window and --sinks");
+      "print a table: by stretches of positions; all keys, --window, --window and --sinks, --moba");
   by_position->needs(nll);
   app.add_flag("--chat", a.chat, "the text is a user's turn: wrap it in the model's chat template")
       ->excludes(nll);
@@ -237,6 +247,23 @@ int parse_and_run(int argc, char** argv) {
                  "--context, as a ring cannot keep them")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
+  app.add_option_function<std::string>(
+      "--moba",
+      [&](std::string const& text) {
+        auto const colon = text.find(':');
+        auto const number = [&](std::string_view part, index most, index& to) {
+          auto const [end, error] = std::from_chars(part.data(), part.data() + part.size(), to);
+          return error == std::errc{} && end == part.data() + part.size() && to >= 1 && to <= most;
+        };
+        std::string_view const all = text;
+        if (colon == std::string::npos || !number(all.substr(0, colon), most_positions, a.block) ||
+            !number(all.substr(colon + 1), oriel::max_chosen, a.top_k)) {
+          throw CLI::ValidationError("--moba",
+                                     "must be keys:blocks, as in 256:4, at most 1024 blocks");
+        }
+      },
+      "keys:blocks: each token and head sees its own block of so many keys and the best before it, "
+      "so many in all (MoBA)");
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, most_positions));

@@ -172,7 +172,8 @@ session::session(model const& m, session_options const& options, oriel::thread_p
                                 .kv_len = std::min(options.context, cache_rows_ + options.piece),
                                 .q_heads = m.dim.q_heads,
                                 .kv_heads = m.dim.kv_heads,
-                                .head_dim = m.dim.head_dim},
+                                .head_dim = m.dim.head_dim,
+                                .chosen_blocks = options.top_k},
                                options.workers)),
       workspace_(plan_.workspace_bytes()) {
   auto const& d = m.dim;
@@ -181,6 +182,17 @@ session::session(model const& m, session_options const& options, oriel::thread_p
   for (index i = 0; i < d.layers; ++i) {
     auto& bytes = cache_bytes_.emplace_back(kv_cache::required_bytes(shape));
     require(caches_.emplace_back(bytes.span(), shape).check());
+  }
+  if (options.block > 0) {
+    oriel::block_shape const blocks{.block = options.block,
+                                    .blocks = std::max<index>(1, cache_rows_ / options.block),
+                                    .kv_heads = d.kv_heads,
+                                    .head_dim = d.head_dim};
+    means_.reserve(static_cast<std::size_t>(d.layers));  // calls refer to them: they stay put
+    for (index i = 0; i < d.layers; ++i) {
+      auto& bytes = means_bytes_.emplace_back(oriel::block_means::required_bytes(blocks));
+      require(means_.emplace_back(bytes.span(), blocks).check());
+    }
   }
   index const n = options.piece;
   x_.resize(n, d.hidden);
@@ -197,6 +209,12 @@ session::session(model const& m, session_options const& options, oriel::thread_p
 index session::cache_bytes() const {
   index all = 0;
   for (auto const& bytes : cache_bytes_) all += bytes.size();
+  return all;
+}
+
+index session::means_bytes() const {
+  index all = 0;
+  for (auto const& bytes : means_bytes_) all += bytes.size();
   return all;
 }
 
@@ -224,7 +242,7 @@ rows_view session::forward(std::span<token_id const> tokens) {
     rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);
     multiply(normed, layer.qkv, qkv_.topRows(n), pool_);
     rotate(n);
-    attend(caches_[static_cast<std::size_t>(i)], n);
+    attend(i, n);
     multiply(attended_.topRows(n), layer.attention_output, delta, pool_);
     x_.topRows(n) += delta;
 
@@ -257,8 +275,11 @@ void session::rotate(index tokens) {
 }
 
 // attended = attention of the piece's q over what the cache holds and the piece's own k and v, all
-// read where the projection left them; then the cache takes k and v. Prefill and decode alike.
-void session::attend(kv_cache& cache, index tokens) {
+// read where the projection left them; then the cache takes k and v. Prefill and decode alike. With
+// blocks, their means take k first: a token may choose a block of its own piece.
+void session::attend(index layer, index tokens) {
+  auto const at = static_cast<std::size_t>(layer);
+  kv_cache& cache = caches_[at];
   auto const& d = model_.dim;
   using view = oriel::tensor_view<float const>;
   float const* const first = qkv_.data();
@@ -269,7 +290,11 @@ void session::attend(kv_cache& cache, index tokens) {
                d.head_dim);
   oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
 
-  oriel::attention const call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask_, .out = out};
+  oriel::attention call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask_, .out = out};
+  if (options_.block > 0) {
+    require(means_[at].append(k));
+    call.select = oriel::moba(means_[at], options_.top_k);
+  }
   require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
   require(cache.append(k, v));
 }

@@ -52,7 +52,9 @@ struct session_options {
   index context = 4096;  // positions there will ever be
   index window = 0;      // keys a token sees, itself included; 0: all before it
   index sinks = 0;       // first tokens that it sees besides (arXiv 2309.17453)
-  index piece = 512;     // tokens that go through the layers at once
+  index block = 0;    // it sees only blocks of so many keys (MoBA, arXiv 2502.13189); 0: all keys
+  index top_k = 0;    // so many of them, its own included
+  index piece = 512;  // tokens that go through the layers at once
   index workers = 1;
 };
 
@@ -74,12 +76,13 @@ class session {
 
   index cache_rows() const { return cache_rows_; }
   index cache_bytes() const;
+  index means_bytes() const;
   index workspace_bytes() const { return workspace_.size(); }
 
  private:
   using kv_cache = oriel::rolling_cache<oriel::f32>;
 
-  void attend(kv_cache& cache, index tokens);
+  void attend(index layer, index tokens);
   void rotate(index tokens);
 
   model const& model_;
@@ -91,6 +94,8 @@ class session {
   index cache_rows_;
   std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
   std::vector<kv_cache> caches_;                   // [layers], each over its bytes
+  std::vector<oriel::aligned_bytes> means_bytes_;  // [layers] with a block, else none
+  std::vector<oriel::block_means> means_;
   oriel::attend_plan plan_;
   oriel::aligned_bytes workspace_;
 

@@ -117,6 +117,10 @@ int check(std::string const& model_path, std::string const& directory) {
   results.add(std::ranges::equal(full, all_in_window, almost),
               "nll: a window of all with 4 sinks is full attention");
 
+  session chooses(m, {.context = std::ssize(ids), .block = 64, .top_k = 64, .workers = workers},
+                  pool);
+  results.add(full == nll(chooses, ids), "nll: blocks of a choice of all are full attention");
+
   // The text of those ids, where the system has it.
   if (std::ifstream in("/usr/share/common-licenses/GPL-2", std::ios::binary); in) {
     std::string text(std::istreambuf_iterator<char>(in), {});

@@ -4,6 +4,7 @@
 // kernel/flash_tile.hpp and kernel/tile_gemm.hpp.
 #pragma once
 
+#include "oriel/attention/advise.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/attention/merge.hpp"
 #include "oriel/attention/padded_batch.hpp"
