@@ -160,10 +160,10 @@ TYPED_TEST(Vec, LoadsAndStoresNeedNoAlignment) {
 }
 
 TEST(Prefetch, TakesAnyAddress) {
-  prefetch_l2(nullptr);
-  prefetch_l2(reinterpret_cast<void const*>(~std::uintptr_t{0}));
+  prefetch_l2(0);
+  prefetch_l2(~std::uintptr_t{0});
   guarded_page const page;
-  prefetch_l2(page.begin() - 1);
+  prefetch_l2(reinterpret_cast<std::uintptr_t>(page.begin()) - 1);
 }
 
 }  // namespace

@@ -14,8 +14,9 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. While a tile of keys is scored its values are fetched into L2, and the next
-/// keys while the values are accumulated: the jumps between K and V defeat the hardware prefetcher.
+/// serves every row. Rows are asked for long before they are read: the jumps between K and V defeat
+/// the hardware prefetcher. Either each line asks for one further on (`bytes_ahead`), or a tile's
+/// values are fetched while its keys are scored, and the next keys while values are accumulated.
 /// Source: Dao et al. 2023 (Flash-Decoding),
 /// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
@@ -45,6 +46,7 @@ class decode_tile {
   /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
   void begin(float const* const* q, int count, float scale) noexcept {
     merged_ = false;
+    ahead_ = bytes_ahead<Arch>(count);
     for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
     for (int r = 0; r < count; ++r) {
       for (index d = 0; d < padded_dim_; d += lanes<Arch>) {
@@ -58,19 +60,14 @@ class decode_tile {
   void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
   /// The keys that are scored next: they are asked for while values are accumulated.
-  void expect(kv_run const& next) noexcept { next_k_ = row_fetch<Arch>(next.k, next.rows); }
+  void expect(kv_run const& next) noexcept { next_k_ = fetch(next.k, next.rows); }
 
   /// Scores of the keys of `run`, whose values are asked for meanwhile.
   void score(kv_run const& run, index at, int count) noexcept {
-    v_ = row_fetch<Arch>(run.v, run.rows);
+    v_ = fetch(run.v, run.rows);
     in_chunks(run, run.k, head_dim_, [&](float_rows const& k, index done) ORIEL_INLINE_LAMBDA {
-      for (index i = 0; i < k.count; i += lanes<Arch>) {
-        index const end = min_of(i + lanes<Arch>, k.count);
-        in_row_blocks(count,
-                      [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-                        score_rows<Rows>(k, at + done, r, {i, end});
-                      });
-      }
+      in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                               ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
     });
   }
 
@@ -155,27 +152,50 @@ class decode_tile {
   }
 
  private:
-  /// Keys or values as floats.
+  /// A chunk of keys or values as floats.
   struct float_rows {
     float const* data;
-    index stride;  ///< floats
-    index count;
+    index stride;          ///< floats
+    index count;           ///< at most chunk_keys
+    std::uintptr_t ahead;  ///< bytes from a line to the one to ask for
   };
 
-  /// Calls f(rows, n) for the rows of `of` as floats, behind the first n: where they lie, all at
-  /// once, or chunk by chunk as they are read.
+  ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& rows, index count) const noexcept {
+    return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(rows, count);
+  }
+
+  /// Calls f(rows, n) for chunk after chunk of rows as floats, behind the first n: where they lie,
+  /// or as they are read.
   template <class F>
   ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
                               F&& f) const noexcept {
     bool const coded = static_cast<bool>(of.reader);
     row_slice chunk = run.slice(of, dim);
-    for (index done = 0; done < run.rows; done += chunk.count) {
-      chunk.count = coded ? min_of(chunk_keys, run.rows - done) : run.rows;
+    for (index done = 0; done < run.rows; done += chunk_keys) {
+      chunk.count = min_of(chunk_keys, run.rows - done);
       chunk.data = of.data + done * of.stride;
       chunk.first = run.first + done;
-      if (coded) of.reader(chunk, chunk_);
-      f(float_rows{coded ? chunk_ : of.row(0), coded ? dim : of.float_stride(), chunk.count}, done);
+      if (!coded) {
+        auto const ahead = static_cast<std::uintptr_t>(ahead_);
+        f(float_rows{of.row(done), of.float_stride(), chunk.count, ahead}, done);
+        continue;
+      }
+      if (ahead_ > 0) ask_ahead(chunk, of.bytes);
+      of.reader(chunk, chunk_);
+      f(float_rows{chunk_, dim, chunk.count, 0}, done);
     }
+  }
+
+  /// Asks for the lines `ahead_` bytes behind those of some rows.
+  void ask_ahead(row_slice const& rows, index bytes) const noexcept {
+    for (index i = 0; i < rows.count; ++i) {
+      auto const row = reinterpret_cast<std::uintptr_t>(rows.data) +
+                       static_cast<std::uintptr_t>(i * rows.stride + ahead_);
+      for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
+    }
+  }
+  ORIEL_INLINE static void ask(float const* line, std::uintptr_t ahead) noexcept {
+    prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + ahead);
   }
 
   /// Rows in blocks of 8, 4 or 1, of as many as a register has lanes at most. The last block may
@@ -190,14 +210,28 @@ class decode_tile {
     }
   }
 
+  /// The products of the first row with a key, lane by lane.
+  ORIEL_INLINE vec<Arch> product(float const* k, std::uintptr_t ahead) const noexcept {
+    vec<Arch> sum = broadcast<Arch>(0.0f);
+    index d = 0;
+    for (; d + lanes<Arch> <= head_dim_; d += lanes<Arch>) {
+      ask(k + d, ahead);
+      sum = fma<Arch>(load<Arch>(q_ + d), load<Arch>(k + d), sum);
+    }
+    if (d == head_dim_) return sum;
+    ask(k + d, ahead);
+    return fma<Arch>(load<Arch>(q_ + d), load_partial<Arch>(k + d, static_cast<int>(head_dim_ - d)),
+                     sum);
+  }
+
   /// Scores of `lanes / Rows` keys x Rows rows at a time: as many sums as a register has lanes, so
   /// that one transpose-and-add reduces them all.
   template <int Rows>
-  void score_rows(float_rows const& run, index at, int row, range part) noexcept {
+  void score_rows(float_rows const& run, index at, int row) noexcept {
     constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
     index const whole = head_dim_ / lanes<Arch> * lanes<Arch>;
     int const rest = static_cast<int>(head_dim_ - whole);
-    for (index i = part.begin; i < part.end; i += keys) {
+    for (index i = 0; i < run.count; i += keys) {
       if (row == 0) v_.lines(v_.lines_in(keys));
       float const* k[keys];
       for (int j = 0; j < keys; ++j) {  // past the end: the last key again
@@ -213,17 +247,22 @@ class decode_tile {
         });
         unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
           vec<Arch> const x = key_part(k[j] + d);
+          ask(k[j] + d, run.ahead);
           unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
             sum[r * keys + j] = fma<Arch>(q[r], x, sum[r * keys + j]);
           });
         });
       };
-      for (index d = 0; d < whole; d += lanes<Arch>) {
-        add(d, [](float const* from) ORIEL_INLINE_LAMBDA { return load<Arch>(from); });
-      }
-      if (rest > 0) {
-        add(whole, [rest](float const* from)
-                       ORIEL_INLINE_LAMBDA { return load_partial<Arch>(from, rest); });
+      if constexpr (Rows == 1) {  // one key after the other, so that memory is read in order
+        unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA { sum[j] = product(k[j], run.ahead); });
+      } else {
+        for (index d = 0; d < whole; d += lanes<Arch>) {
+          add(d, [](float const* from) ORIEL_INLINE_LAMBDA { return load<Arch>(from); });
+        }
+        if (rest > 0) {
+          add(whole, [rest](float const* from)
+                         ORIEL_INLINE_LAMBDA { return load_partial<Arch>(from, rest); });
+        }
       }
       float total[lanes<Arch>];
       store<Arch>(total, sum_rows<Arch>(sum));
@@ -269,6 +308,7 @@ class decode_tile {
     for (index i = 0; i < run.count; ++i, v += run.stride) {
       if (row == 0 && i % 4 == 0) next_k_.lines(4 * Wide * lanes<Arch> / 16);
       unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+        ask(v + j * lanes<Arch>, run.ahead);
         vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
                                                              : load<Arch>(v + j * lanes<Arch>);
         unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
@@ -290,6 +330,7 @@ class decode_tile {
   float* chunk_ = nullptr;
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
+  index ahead_ = 0;         ///< bytes_ahead
   bool merged_ = false;     ///< has any leaf ended?
   row_fetch<Arch> v_;       ///< values of the keys that are being scored
   row_fetch<Arch> next_k_;  ///< keys that are scored next

@@ -3,6 +3,7 @@
 // oldest xsimd we support (8.1) lacks them or is slow.
 #pragma once
 
+#include <cstdint>
 #include <limits>
 
 #include "oriel/simd/arch.hpp"
@@ -115,6 +116,9 @@ ORIEL_INLINE void store_partial(float* to, vec<Arch> x, int count) noexcept {
 }
 
 /// Asks for the cache line at `at` to be brought into L2; any address is allowed.
-ORIEL_INLINE void prefetch_l2(void const* at) noexcept { __builtin_prefetch(at, 0, 2); }
+ORIEL_INLINE void prefetch_l2(std::uintptr_t at) noexcept {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
+  __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 2);
+}
 
 }  // namespace oriel::inline v0
