@@ -98,15 +98,10 @@ class block_means {
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        block_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
-    if (bytes.data() == nullptr) return {errc::memory, "block_means bytes must not be null"};
-    index const required = required_bytes(shape);
-    if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
-      return {errc::memory, "bytes must hold block_means::required_bytes(shape)"};
-    }
-    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % storage_alignment != 0) {
-      return {errc::alignment, "block_means bytes must be aligned to 64"};
-    }
-    return {};
+    return check_storage(
+        bytes, required_bytes(shape),
+        {"block_means bytes must not be null", "bytes must hold block_means::required_bytes(shape)",
+         "block_means bytes must be aligned to 64"});
   }
 
   ORIEL_INLINE address_range own() const noexcept {
