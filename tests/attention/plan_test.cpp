@@ -55,7 +55,7 @@ TEST(Plan, ManyWorkersNeedNoMoreThanLeafStatesPerKey) {
   b.kv_len *= 2;
   index const twice = bytes(b, 4) - 4 * bytes(usual);
   EXPECT_LE(twice, 2 * once);
-  EXPECT_LE(once, (4 * 4) * (1024 + 2) * 64 * (48 + 64) * 4) << "16 tiles x leaves x rows x floats";
+  EXPECT_LE(once, (4 * 4) * (1024 + 4) * 64 * (48 + 64) * 4) << "16 tiles x leaves x rows x floats";
 }
 
 TEST(Plan, RefusesSenselessBounds) {

@@ -64,7 +64,6 @@ void compare(verdict& v, tolerance allowed, char const* what, tensor_view<float 
 /// The features of a case that oriel does not have yet.
 std::string missing_features(golden_case const& c) {
   if (c.kind == "quant") return "quantised cache";
-  if (c.kind == "streaming_posshift") return "keys rotated by their place in the cache";
   return "";
 }
 
@@ -567,6 +566,49 @@ void run_rolling_steps(verdict& v, golden_case& c) {
   v.checked = "out and cache slots";
 }
 
+/// A token a step; keys are kept before RoPE (rotate-half, theta 10000) and turned to their place.
+void run_streaming(verdict& v, golden_case& c) {
+  run_options const o = options_of(c);
+  index const tokens = c.number("q_len");
+  index const q_heads = c.number("q_heads");
+  index const kv_heads = c.number("kv_heads");
+  index const head_dim = c.number("head_dim");
+  index const v_dim = c.number("v_head_dim");
+  golden_tensor const q = c.floats("q", {tokens, q_heads, head_dim});
+  golden_tensor const k = c.floats("k", {tokens, kv_heads, head_dim});
+  golden_tensor const values = c.floats("v", {tokens, kv_heads, v_dim});
+  golden_tensor const out = c.floats("out", {tokens, q_heads, v_dim});
+  if (!c.ok()) return;
+  cache_shape const shape{.window = c.number("window"),
+                          .kv_heads = kv_heads,
+                          .head_dim = head_dim,
+                          .v_dim = v_dim,
+                          .sinks = c.number("sink_tokens")};
+  aligned_memory memory(rolling_cache<f32>::required_bytes(shape));
+  rolling_cache<f32> cache(memory, shape);
+  v.require(cache.check());
+  if (!v.failure.empty()) return;
+  rope const by{.dim = head_dim};
+  index const places = shape.capacity();
+  aligned_memory angles(rope_table::required_bytes(by, places));
+  rope_table const table = rope_table::make(angles, by, places);
+  results const to(tokens, q_heads, v_dim);
+  for (index t = 0; t < tokens; ++t) {
+    range const step{t, t + 1};
+    v.require(cache.append(k.item(0, false).slice(step), values.item(0, false).slice(step)));
+    relative const kv(cache, table);
+    tensor own_q(1, q_heads, head_dim);
+    for (index h = 0; h < q_heads; ++h) {
+      float* const row = own_q.view.row(0, h);
+      std::copy_n(q.item(0, false).row(t, h), head_dim, row);
+      table.turn(kv.positions().end - 1, row);
+    }
+    run(v, {.q = own_q.view, .kv = kv, .mask = causal{}, .scale = o.scale}, to, step);
+  }
+  compare(v, o.allowed, "out", to.out_view, out.item(0, false));
+  v.checked = "out, keys turned to their place in a ring with sinks";
+}
+
 void run_merge(verdict& v, golden_case& c) {
   tolerance const allowed{c.number<double>("atol"), c.number<double>("rtol")};
   std::vector<index> const shape = read_npy(c.path("part_out")).shape;
@@ -605,6 +647,8 @@ verdict run_case(golden_case& c) {
     run_varlen(v, c);
   } else if (c.kind == "rolling") {
     run_rolling_steps(v, c);
+  } else if (c.kind == "streaming_posshift") {
+    run_streaming(v, c);
   } else if (c.kind == "merge") {
     run_merge(v, c);
   } else {

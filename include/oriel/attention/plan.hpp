@@ -13,7 +13,8 @@ namespace oriel::inline v0 {
 struct attend_bounds {
   index sequences = 1;  ///< in a batch
   index q_len = 1;      ///< queries, all sequences together
-  index kv_len = 0;     ///< keys in the longest source (a ring's window and a piece of prompt)
+  index kv_len =
+      0;  ///< keys in the longest source (a ring's window and sinks, and a piece of prompt)
   index q_heads = 1;
   index kv_heads = 1;
   index head_dim = 0;
@@ -30,7 +31,7 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
   for (attention const& call : batch) {
     kv_shape const kv = call.kv.shape();
     all.q_len = saturating_add(all.q_len, call.q.tokens);
-    all.kv_len = max_of(all.kv_len, call.kv.positions().size());
+    all.kv_len = max_of(all.kv_len, call.kv.held());
     all.chosen_blocks = max_of(all.chosen_blocks, call.select.most());
     all.q_heads = call.q.heads;
     all.kv_heads = kv.kv_heads;
@@ -170,8 +171,8 @@ index state_bytes(index rows, index v_dim) noexcept {
   return state.used();
 }
 
-/// Leaves that `keys` consecutive keys touch at most.
-ORIEL_INLINE constexpr index leaves_within(index keys) noexcept { return keys / leaf_keys + 2; }
+/// Leaves that `keys` keys touch at most, in two stretches (sinks and a window).
+ORIEL_INLINE constexpr index leaves_within(index keys) noexcept { return keys / leaf_keys + 4; }
 
 }  // namespace detail
 

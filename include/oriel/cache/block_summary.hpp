@@ -182,15 +182,10 @@ class block_summary {
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        block_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
-    if (bytes.data() == nullptr) return {errc::memory, "block summary: bytes must not be null"};
-    index const required = required_bytes(shape);
-    if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
-      return {errc::memory, "block summary: bytes must hold required_bytes(shape)"};
-    }
-    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % storage_alignment != 0) {
-      return {errc::alignment, "block summary: bytes must be aligned to 64"};
-    }
-    return {};
+    return check_storage(bytes, required_bytes(shape),
+                         {"block summary: bytes must not be null",
+                          "block summary: bytes must hold required_bytes(shape)",
+                          "block summary: bytes must be aligned to 64"});
   }
   ORIEL_INLINE status check_rows(index heads, index dim) const noexcept {
     if (heads != shape_.kv_heads) {

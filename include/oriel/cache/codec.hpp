@@ -19,6 +19,8 @@ namespace oriel::inline v0 {
 ///   is_plain                     optional: rows are floats as they are, they need no reading
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
+///   tag                          optional: below 256, names the codec in saved bytes; without one
+///                                a cache can't be saved
 ///
 /// encode and read are templates on the instruction set. A codec is a small value; most are empty.
 // clang-format off
@@ -37,6 +39,7 @@ template <class T>
 struct elements {
   static constexpr bool is_plain = std::is_same_v<T, float>;
   static constexpr index alignment = alignof(T);
+  static constexpr int tag = is_plain ? 1 : std::is_same_v<T, bf16> ? 2 : 3;
 
   ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
     return saturating_mul(dim, static_cast<index>(sizeof(T)));

@@ -26,6 +26,16 @@ ORIEL_INLINE status check_rows(stored_view const& k, stored_view const& v) noexc
   return {};
 }
 
+/// The same, for rows that follow those of a cache of this shape.
+ORIEL_INLINE status check_rows_of(kv_shape const& kept, stored_view const& k,
+                                  stored_view const& v) noexcept {
+  if (status s = check_rows(k, v); !s.ok()) return s;
+  if (k.heads != kept.kv_heads) return {errc::heads, "k.heads must equal the cache's kv_heads"};
+  if (k.dim != kept.head_dim) return {errc::shape, "k.dim must equal the cache's head_dim"};
+  if (v.dim != kept.v_dim) return {errc::shape, "v.dim must equal the cache's v_dim"};
+  return {};
+}
+
 /// A caller's keys and values, read where they lie.
 ///
 ///   k : [kv_len, kv_heads, head_dim]   any token and head strides; last axis contiguous

@@ -19,7 +19,7 @@ namespace oriel::inline v0 {
 ///                                                          follow past's
 ///
 /// Requires   the cache's shapes (errc::heads, errc::shape); `first`, where given, must be the
-///            position after the last one of `past`, unless that is empty (errc::position).
+///            position after the last one of `past`, unless that never held any (errc::position).
 template <kv_source Past>
 class joined {
  public:
@@ -32,11 +32,9 @@ class joined {
   ORIEL_INLINE status check() const noexcept {
     if (status s = past_->check(); !s.ok()) return s;
     if (status s = contiguous(k_, v_, first_).check(); !s.ok()) return s;
-    kv_shape const kept = past_->shape();
-    if (k_.heads != kept.kv_heads) return {errc::heads, "k.heads must equal the cache's kv_heads"};
-    if (k_.dim != kept.head_dim) return {errc::shape, "k.dim must equal the cache's head_dim"};
-    if (v_.dim != kept.v_dim) return {errc::shape, "v.dim must equal the cache's v_dim"};
-    if (!past_->positions().empty() && first_ != past_->positions().end) {
+    if (status s = check_rows_of(past_->shape(), k_, v_); !s.ok()) return s;
+    bool const begun = !past_->positions().empty() || !past_->lost().empty();
+    if (begun && first_ != past_->positions().end) {
       return {errc::position, "first must be the position after the last one the cache holds"};
     }
     return {};

@@ -26,8 +26,10 @@ struct kv_shape {
 ///
 ///   check()            ok, or why it can't be read
 ///   shape()            kv heads and row sizes
-///   positions()        the positions it holds, one range
-///   lost()             positions it held once and holds no more (a mask must not reach them)
+///   positions()        the smallest range around the positions it holds
+///   lost()             positions it held once and holds no more (a mask must not reach them), one
+///                      range, before positions() or within: behind the sinks. What lies in
+///                      positions() and not in lost() is held.
 ///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p; where
 ///                      it has readers, shape().coded is true
 ///   overlaps(out)      could writing `out` change what it holds?
@@ -74,6 +76,11 @@ class any_source {
   ORIEL_INLINE kv_shape shape() const noexcept { return ask_->shape(bytes_); }
   ORIEL_INLINE range positions() const noexcept { return ask_->positions(bytes_); }
   ORIEL_INLINE range lost() const noexcept { return ask_->lost(bytes_); }
+  /// Positions that it holds.
+  ORIEL_INLINE index held() const noexcept {
+    range const all = positions();
+    return all.size() - intersect(all, lost()).size();
+  }
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     return ask_->run_at(bytes_, head, position);
   }

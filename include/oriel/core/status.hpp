@@ -21,6 +21,7 @@ enum class errc {
   position,   ///< positions out of order or out of range
   evicted,    ///< the mask reaches keys that a cache held once and has given up
   plan,       ///< a call that its plan was not made for
+  saved,      ///< saved bytes that are cut, damaged, of another version or of another cache
   cpu,        ///< a processor without an instruction set that the program was built for
 };
 

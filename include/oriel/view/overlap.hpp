@@ -2,7 +2,9 @@
 // Whether two strided tensors share a byte.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "oriel/view/tensor_view.hpp"
 
@@ -29,6 +31,12 @@ ORIEL_INLINE address_range footprint(tensor_view<T> const& view) noexcept {
   auto const base = reinterpret_cast<std::uintptr_t>(view.data);
   return {base + static_cast<std::uintptr_t>(low) * sizeof(T),
           base + static_cast<std::uintptr_t>(high) * sizeof(T)};
+}
+
+/// Addresses of some bytes.
+ORIEL_INLINE address_range footprint(std::span<std::byte const> bytes) noexcept {
+  auto const base = reinterpret_cast<std::uintptr_t>(bytes.data());
+  return {base, base + bytes.size()};
 }
 
 namespace detail {

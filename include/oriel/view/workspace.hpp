@@ -20,6 +20,26 @@ struct workspace {
   std::span<std::byte> bytes;
 };
 
+/// The sentences of `check_storage` for one owner of bytes.
+struct storage_rules {
+  char const* null;
+  char const* size;
+  char const* aligned;
+};
+
+/// ok where `required` bytes may be kept in `bytes` (errc::memory, errc::alignment).
+ORIEL_INLINE status check_storage(std::span<std::byte> bytes, index required,
+                                  storage_rules const& rules) noexcept {
+  if (bytes.data() == nullptr) return {errc::memory, rules.null};
+  if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
+    return {errc::memory, rules.size};
+  }
+  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % storage_alignment != 0) {
+    return {errc::alignment, rules.aligned};
+  }
+  return {};
+}
+
 /// One walk over scratch arrays that either measures them (no base) or carves them out of memory;
 /// so what is asked for and what is used are the same lines of code.
 class carver {

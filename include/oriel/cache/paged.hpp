@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSL-1.0
+// Keys and values in an engine's pages, through its block table.
+#pragma once
+
+#include "oriel/cache/contiguous.hpp"
+#include "oriel/view/integers.hpp"
+
+namespace oriel::inline v0 {
+
+/// An engine's memory for pages of keys and values; the allocator is the engine's. Page b begins at
+/// k.data + b * k_page_stride and v.data + b * v_page_stride, in floats of either sign.
+///
+///   k : page 0, [page_size, kv_heads, head_dim]   any token and head strides; last axis contiguous
+///   v : page 0, [page_size, kv_heads, v_dim]      likewise
+///
+/// Strides tell the layouts: [pages, page_size, heads, dim], [pages, heads, page_size, dim], keys
+/// and values of a page side by side ([pages, 2, ...]) or in tensors of their own.
+struct page_pool {
+  tensor_view<float> k;
+  tensor_view<float> v;
+  index pages = 0;
+  index k_page_stride = 0;
+  index v_page_stride = 0;
+
+  ORIEL_INLINE constexpr index page_size() const noexcept { return k.tokens; }
+
+  /// ok, or what is wrong with the pages: a rule of `contiguous`, or errc::shape.
+  ORIEL_INLINE status check() const noexcept {
+    if (status s = check_rows(k, v); !s.ok()) return s;
+    if (k.tokens < 1) return {errc::shape, "pages: a page must hold at least 1 token"};
+    if (pages < 0) return {errc::shape, "pages: their number must not be negative"};
+    if (pages == 0) return {};
+    status s = check_last(k, k_page_stride, k_rules);
+    return s.ok() ? check_last(v, v_page_stride, v_rules) : s;
+  }
+  /// A page, 0 <= block < pages.
+  ORIEL_INLINE tensor_view<float> k_page(index block) const noexcept {
+    return at(k, block * k_page_stride);
+  }
+  ORIEL_INLINE tensor_view<float> v_page(index block) const noexcept {
+    return at(v, block * v_page_stride);
+  }
+
+ private:
+  ORIEL_INLINE static tensor_view<float> at(tensor_view<float> page, index floats) noexcept {
+    page.data += floats;
+    return page;
+  }
+  /// Page 0 is in the address space; is the last one too?
+  ORIEL_INLINE status check_last(tensor_view<float> page, index stride,
+                                 view_rules const& rules) const noexcept {
+    if (stride_span(pages - 1, stride) > max_position / static_cast<index>(sizeof(float))) {
+      return {errc::shape, rules.strides};
+    }
+    auto const base = reinterpret_cast<std::uintptr_t>(page.data);
+    std::uintptr_t const last = base + static_cast<std::uintptr_t>((pages - 1) * stride) * 4;
+    if (stride < 0 ? last > base : last < base) return {errc::shape, rules.strides};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
+    page.data = reinterpret_cast<float*>(last);
+    return v0::check(page, rules);
+  }
+};
+
+/// One sequence in pages: token t lies in row t mod page_size of page table[t / page_size]. Pages
+/// may be shared between sequences and stand in any order; where neighbours in the table are
+/// neighbours in memory, runs go on across them.
+///
+///   pool    the pages; referred to
+///   table   [>= ceil(tokens / page_size)] block numbers, 32 or 64 bits; referred to
+///   tokens  in the sequence; token 0 has position `first`
+///   lost    positions whose pages were given back, behind a window and before its sinks' end or
+///           from `first` on; their numbers in the table are not looked at
+///
+/// Requires   block numbers in [0, pool.pages) for what is held, a table that is long enough
+///            (errc::shape), positions below 2^60 and `lost` within them (errc::position).
+/// Cost       check() and overlaps() walk over the table once per call.
+/// Source     Kwon et al. 2023 (PagedAttention), arXiv:2309.06180.
+class paged {
+ public:
+  ORIEL_INLINE paged(page_pool const& pool, integers table, index tokens, index first = 0,
+                     range lost = {}) noexcept
+      : pool_(&pool), table_(table), tokens_(tokens), first_(first), lost_(lost) {}
+  paged(page_pool const&& pool, integers table, index tokens, index first = 0,
+        range lost = {}) = delete;  // `pool` must be an lvalue
+
+  ORIEL_INLINE status check() const noexcept {
+    if (status s = pool_->check(); !s.ok()) return s;
+    if (tokens_ < 0 || tokens_ >= max_position) {
+      return {errc::shape, "paged: tokens must be from 0 and below 2^60"};
+    }
+    if (first_ <= -max_position || first_ >= max_position - tokens_) {
+      return {errc::position, "kv: positions must lie between -2^60 and 2^60"};
+    }
+    if (!lost_.empty() && (lost_.begin < first_ || lost_.end > first_ + tokens_)) {
+      return {errc::position, "paged: lost must lie within the sequence's positions"};
+    }
+    index const size = pool_->page_size();
+    if (table_.size() < pages()) {
+      return {errc::shape, "paged: the table must hold ceil(tokens / page_size) block numbers"};
+    }
+    for (index i = 0; i < pages(); ++i) {
+      range const in{first_ + i * size, first_ + min_of(tokens_, (i + 1) * size)};
+      if (intersect(in, lost_).size() == in.size()) continue;
+      if (table_[i] < 0 || table_[i] >= pool_->pages) {
+        return {errc::shape, "paged: a block number in the table is outside of the pool"};
+      }
+    }
+    return {};
+  }
+  ORIEL_INLINE constexpr kv_shape shape() const noexcept {
+    return {pool_->k.heads, pool_->k.dim, pool_->v.dim};
+  }
+  ORIEL_INLINE constexpr range positions() const noexcept {
+    bool const from_first = !lost_.empty() && lost_.begin == first_;
+    return {from_first ? lost_.end : first_, first_ + tokens_};
+  }
+  ORIEL_INLINE constexpr range lost() const noexcept { return lost_; }
+  ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
+    index const size = pool_->page_size();
+    index const t = position - first_;
+    index const page = t / size;
+    index const in = t % size;
+    auto const k = pool_->k_page(table_[page]);
+    auto const v = pool_->v_page(table_[page]);
+    bool const before = position < lost_.begin && !lost_.empty();
+    index const end = before ? lost_.begin - first_ : tokens_;
+    index rows = min_of(size - in, end - t);
+    // As far as a tile of keys: the next page where its first row follows this one's last.
+    if (pool_->k_page_stride == size * k.token_stride &&
+        pool_->v_page_stride == size * v.token_stride) {
+      for (index next = page + 1; rows < 128 && t + rows < end; ++next) {
+        if (table_[next] != table_[next - 1] + 1) break;
+        rows = min_of(rows + size, end - t);
+      }
+    }
+    return {stored_rows::of(k.row(in, head), k.token_stride, k.dim),
+            stored_rows::of(v.row(in, head), v.token_stride, v.dim), head, position, rows};
+  }
+  ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
+    index const size = pool_->page_size();
+    for (index i = 0; i < pages(); ++i) {
+      range const in{first_ + i * size, first_ + min_of(tokens_, (i + 1) * size)};
+      if (intersect(in, lost_).size() == in.size()) continue;
+      if (oriel::overlaps(out, pool_->k_page(table_[i])) ||
+          oriel::overlaps(out, pool_->v_page(table_[i]))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  ORIEL_INLINE constexpr index pages() const noexcept {
+    return tokens_ / pool_->page_size() + (tokens_ % pool_->page_size() != 0 ? 1 : 0);
+  }
+
+  page_pool const* pool_;
+  integers table_;
+  index tokens_;
+  index first_;
+  range lost_;
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSL-1.0
+// A cache as bytes: little-endian words, versioned, checked as a whole.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+
+#include "oriel/core/status.hpp"
+
+namespace oriel::inline v0 {
+
+/// The version of the byte format that `save` writes and `restore` reads.
+inline constexpr index saved_version = 1;
+
+namespace detail {
+
+static_assert(std::endian::native == std::endian::little,
+              "saved rows are little-endian: a codec's rows must be swapped for this machine");
+
+inline constexpr std::uint64_t saved_magic = 0x0a766b6c6569726f;  // "orielkv\n"
+inline constexpr index word_bytes = 8;
+
+/// 64 bits of any bytes. A step maps different states to different states, so that a change of any
+/// one word always shows; it tells accidents, not attackers.
+ORIEL_INLINE std::uint64_t checksum(std::byte const* bytes, index size) noexcept {
+  std::uint64_t sum = 0x9e3779b97f4a7c15 ^ static_cast<std::uint64_t>(size);
+  for (index at = 0; at < size; at += word_bytes) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes + at, static_cast<std::size_t>(min_of(size - at, word_bytes)));
+    sum = std::rotl((sum ^ word) * 0xbf58476d1ce4e5b9, 29);
+  }
+  return sum ^ (sum >> 32);
+}
+
+/// Writes or reads one thing after the other.
+struct saved_out {
+  std::byte* at;
+
+  ORIEL_INLINE void word(std::uint64_t value) noexcept {
+    for (int i = 0; i < word_bytes; ++i) at[i] = static_cast<std::byte>(value >> (8 * i));
+    at += word_bytes;
+  }
+  ORIEL_INLINE void number(index value) noexcept { word(static_cast<std::uint64_t>(value)); }
+  ORIEL_INLINE void rows(std::byte const* from, index bytes) noexcept {
+    std::memcpy(at, from, static_cast<std::size_t>(bytes));
+    at += bytes;
+  }
+};
+struct saved_in {
+  std::byte const* at;
+
+  ORIEL_INLINE std::uint64_t word() noexcept {
+    std::uint64_t value = 0;
+    for (int i = 0; i < word_bytes; ++i) value |= static_cast<std::uint64_t>(at[i]) << (8 * i);
+    at += word_bytes;
+    return value;
+  }
+  ORIEL_INLINE index number() noexcept { return static_cast<index>(word()); }
+  ORIEL_INLINE void rows(std::byte* to, index bytes) noexcept {
+    std::memcpy(to, at, static_cast<std::size_t>(bytes));
+    at += bytes;
+  }
+};
+
+/// Every blob: magic, version, what it is of, its bytes in all; its own words and rows; checksum.
+inline constexpr index saved_frame = 5 * word_bytes;
+
+ORIEL_INLINE saved_out begin_saved(std::byte* to, std::uint64_t tag, index bytes) noexcept {
+  saved_out out{to};
+  out.word(saved_magic);
+  out.number(saved_version);
+  out.word(tag);
+  out.number(bytes);
+  return out;
+}
+/// Closes what begins at `to`.
+ORIEL_INLINE void end_saved(std::byte* to, index bytes) noexcept {
+  saved_out{to + bytes - word_bytes}.word(checksum(to, bytes - word_bytes));
+}
+
+/// ok where `from` is a whole blob of this tag with at least `words` words of its own.
+ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t tag,
+                                index words) noexcept {
+  auto const size = static_cast<index>(from.size());
+  if (from.data() == nullptr || size < saved_frame) {
+    return {errc::saved, "saved bytes are cut short"};
+  }
+  saved_in in{from.data()};
+  if (in.word() != saved_magic) return {errc::saved, "these are no saved bytes of oriel"};
+  if (in.number() != saved_version) return {errc::saved, "saved bytes are of another version"};
+  std::uint64_t const of = in.word();
+  index const bytes = in.number();
+  if (bytes > size) return {errc::saved, "saved bytes are cut short"};
+  if (bytes < size) return {errc::saved, "saved bytes have others behind them, or are damaged"};
+  saved_in sum{from.data() + size - word_bytes};
+  if (sum.word() != checksum(from.data(), size - word_bytes)) {
+    return {errc::saved, "saved bytes are damaged: the checksum differs"};
+  }
+  if (of != tag) return {errc::saved, "saved bytes are of another kind of cache or codec"};
+  if (size < saved_frame + words * word_bytes) {
+    return {errc::saved, "saved bytes are cut short"};
+  }
+  return {};
+}
+
+}  // namespace detail
+
+}  // namespace oriel::inline v0

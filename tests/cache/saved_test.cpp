@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/cache/saved.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "oriel/cache/rolling_cache.hpp"
+#include "tensors.hpp"
+
+namespace oriel::test {
+namespace {
+
+using cache = rolling_cache<>;
+using bytes_of_cache = std::vector<std::byte>;
+
+cache_shape const shape{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .sinks = 2};
+
+struct kept {
+  explicit kept(cache_shape const& s) : bytes(cache::required_bytes(s)), of(bytes, s) {}
+  aligned_memory bytes;
+  cache of;
+};
+
+/// After `n` rows, and one given back where there is one.
+bytes_of_cache saved(index n, cache_shape const& of = shape) {
+  kept own(of);
+  tensor const k = tensor(n, of.kv_heads, of.head_dim).filled(1);
+  tensor const v = tensor(n, of.kv_heads, of.value_dim()).filled(2);
+  EXPECT_TRUE(own.of.append(k.view, v.view).ok());
+  bytes_of_cache to(static_cast<std::size_t>(own.of.saved_bytes()));
+  EXPECT_TRUE(own.of.save(to).ok());
+  return to;
+}
+
+std::vector<std::byte> contents(kept& own) {
+  return {own.bytes.span().begin(), own.bytes.span().end()};
+}
+
+TEST(Saved, TheFormatIsWhatItIs) {
+  bytes_of_cache const blob = saved(1, {.window = 2, .head_dim = 1});
+  ASSERT_EQ(blob.size(), 13 * 8 + 8);
+  auto const word = [&](std::size_t i) {
+    std::uint64_t value = 0;
+    for (std::size_t b = 8; b-- > 0;) {
+      value = value << 8 | std::to_integer<std::uint64_t>(blob[8 * i + b]);
+    }
+    return value;
+  };
+  EXPECT_EQ(std::memcmp(blob.data(), "orielkv\n", 8), 0);
+  std::uint64_t const words[] = {1, 0x10101, 112, 2, 0, 1, 1, 1, 0, 0, 1};
+  for (std::size_t i = 0; i < std::size(words); ++i) EXPECT_EQ(word(i + 1), words[i]) << i;
+  EXPECT_EQ(word(13), detail::checksum(blob.data(), 104));
+}
+
+TEST(Saved, EveryFlippedBitAndEveryLengthIsRefused) {
+  for (index const n : {index{0}, index{1}, index{2}, index{4}, index{9}}) {
+    bytes_of_cache const blob = saved(n);
+    kept own(shape);
+    tensor const k = tensor(4, 2, 3).filled(3);
+    tensor const v = tensor(4, 2, 2).filled(4);
+    ASSERT_TRUE(own.of.append(k.view, v.view, 7).ok());
+    auto const before = contents(own);
+    auto const refused = [&](std::span<std::byte const> bytes) {
+      status const s = own.of.restore(bytes);
+      EXPECT_EQ(s.code, errc::saved) << s.what;
+      EXPECT_EQ(own.of.positions(), (range{8, 11}));
+      EXPECT_EQ(contents(own), before);
+    };
+    for (std::size_t i = 0; i < blob.size(); ++i) {
+      for (int bit = 0; bit < 8; ++bit) {
+        bytes_of_cache damaged = blob;
+        damaged[i] ^= static_cast<std::byte>(1 << bit);
+        refused(damaged);
+      }
+      refused(std::span(blob).first(i));
+    }
+    bytes_of_cache longer = blob;
+    longer.resize(blob.size() + 8);
+    refused(longer);
+    refused({});
+    ASSERT_TRUE(own.of.restore(blob).ok());
+    EXPECT_EQ(own.of.positions().end, n);
+  }
+}
+
+TEST(Saved, AValidChecksumOverNonsenseIsRefused) {
+  // Words 4 .. 11: window, sinks, kv_heads, head_dim, v_dim, origin, begin, end.
+  bytes_of_cache const blob = saved(9);
+  struct test_case {
+    std::size_t word;
+    index value;
+  };
+  for (auto const& [word, value] : {test_case{1, 2}, {2, 0x10102},    {4, 4},
+                                    {4, -1},         {5, 3},          {6, 1},
+                                    {7, 4},          {8, 3},          {9, 1},
+                                    {9, -1},         {10, 5},         {10, 1},
+                                    {11, 8},         {11, 10},        {9, 9},
+                                    {11, -1},        {11, INT64_MAX}, {11, max_position},
+                                    {10, INT64_MIN}, {9, INT64_MIN},  {10, INT64_MAX}}) {
+    bytes_of_cache forged = blob;
+    detail::saved_out{forged.data() + 8 * word}.number(value);
+    detail::end_saved(forged.data(), std::ssize(forged));
+    kept own(shape);
+    status const s = own.of.restore(forged);
+    EXPECT_EQ(s.code, errc::saved) << word << " " << value << " " << s.what;
+    EXPECT_TRUE(own.of.positions().empty());
+  }
+}
+
+TEST(Saved, WhatIsForeignIsNamed) {
+  struct test_case {
+    cache_shape of;
+    char const* what;
+  };
+  char const* const other = "saved bytes are of a cache of another shape";
+  for (auto const& [of, what] : {
+           test_case{{.window = 4, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .sinks = 2}, other},
+           {{.window = 3, .kv_heads = 1, .head_dim = 3, .v_dim = 2, .sinks = 2}, other},
+           {{.window = 3, .kv_heads = 2, .head_dim = 2, .v_dim = 3, .sinks = 2}, other},
+           {{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2}, other},
+           {{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .margin = 5, .sinks = 2}, "ok"},
+       }) {
+    kept own(shape);
+    status const s = own.of.restore(saved(20, of));
+    EXPECT_STREQ(s.what, what);
+    if (s.ok()) {
+      EXPECT_EQ(own.of.positions(), (range{0, 20}));
+      EXPECT_EQ(own.of.lost(), (range{2, 17})) << "the last rows that fit";
+    }
+  }
+  bytes_of_cache const blob = saved(4);
+  bytes_of_cache page(4096, std::byte{0x42});
+  kept own(shape);
+  EXPECT_STREQ(own.of.restore(page).what, "these are no saved bytes of oriel");
+  cache unusable({}, shape);
+  EXPECT_EQ(unusable.restore(blob).code, errc::memory);
+  EXPECT_EQ(unusable.save(page).code, errc::memory);
+  EXPECT_EQ(unusable.saved_bytes(), 0);
+}
+
+TEST(Saved, RoomAndAliasAreChecked) {
+  kept own(shape);
+  tensor const k = tensor(4, 2, 3).filled(3);
+  tensor const v = tensor(4, 2, 2).filled(4);
+  ASSERT_TRUE(own.of.append(k.view, v.view).ok());
+  bytes_of_cache to(static_cast<std::size_t>(own.of.saved_bytes()) - 1, std::byte{7});
+  EXPECT_EQ(own.of.save(to).code, errc::memory);
+  EXPECT_EQ(own.of.save({}).code, errc::memory);
+  EXPECT_TRUE(std::all_of(to.begin(), to.end(), [](std::byte b) { return b == std::byte{7}; }));
+  aligned_memory large(4096);
+  kept const two(shape);
+  cache in_large(large.span(), shape);
+  EXPECT_EQ(in_large.save(large.span()).code, errc::alias);
+}
+
+TEST(Saved, OnlyLiveRowsAreWritten) {
+  kept own(shape);
+  EXPECT_EQ(own.of.saved_bytes(), 104);
+  tensor const k = tensor(50, 2, 3).filled(3);
+  tensor const v = tensor(50, 2, 2).filled(4);
+  ASSERT_TRUE(own.of.append(k.view, v.view).ok());
+  EXPECT_EQ(own.of.saved_bytes(), 104 + (2 + 3) * 2 * 20);
+  ASSERT_TRUE(own.of.truncate(49).ok());
+  EXPECT_EQ(own.of.saved_bytes(), 104 + (2 + 2) * 2 * 20);
+}
+
+}  // namespace
+}  // namespace oriel::test
