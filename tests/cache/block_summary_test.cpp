@@ -102,6 +102,31 @@ TYPED_TEST(BlockSummary, TakesTheKeysOfASource) {
   EXPECT_EQ(gap.of.positions(), (range{0, 14}));
 }
 
+/// Of a cache that rounds, summaries are of the rows as it holds them.
+TYPED_TEST(BlockSummary, TakesRowsThatAreNotFloats) {
+  tensor const k = tensor(20, 2, 7).filled(1);
+  cache_shape const ring_shape{.window = 20, .kv_heads = 2, .head_dim = 7};
+  aligned_memory memory(rolling_cache<bf16>::required_bytes(ring_shape));
+  rolling_cache<bf16> ring(memory, ring_shape);
+  ASSERT_TRUE(ring.append(k.view, k.view).ok());
+  tensor rounded(20, 2, 7);
+  for (index t = 0; t < 20; ++t) {
+    for (index h = 0; h < 2; ++h) {
+      float row[max_coded_dim];
+      kv_run const run = any_source(ring).run_at(h, t);
+      std::copy_n(run.floats(run.k, 7, row), 7, rounded.view.row(t, h));
+    }
+  }
+  typename TestFixture::kept own;
+  ASSERT_TRUE(own.of.append(ring).ok());
+  EXPECT_EQ(own.of.held(), (range{1, 4}));
+  this->expect_blocks(own.of, rounded.view);
+  ASSERT_TRUE(own.of.truncate(18, ring).ok());
+  ASSERT_TRUE(own.of.append(ring).ok());
+  EXPECT_EQ(own.of.held(), (range{1, 4}));
+  this->expect_blocks(own.of, rounded.view);
+}
+
 /// Every cut, then other keys: the bits of having taken these from the start.
 TYPED_TEST(BlockSummary, TruncatesAnywhere) {
   tensor const first = tensor(33, 2, 7).filled(1);
