@@ -21,6 +21,8 @@
 //
 // With --advise SECONDS it measures this core's rate and says what of dense, MoBA and a window the
 // prompt can have within that time (and --gigabytes of cache).
+// With --trade it prints what blocks and top-k cost and keep, of keys that share a topic in stretches
+// of 256 tokens and queries that look for one; --svg draws it.
 // With --way it runs one of them and prints its time and its process's largest resident set.
 #include <sys/resource.h>
 
@@ -29,6 +31,8 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <ctime>
+#include <fstream>
 #include <limits>
 #include <numeric>
 #include <oriel/interop/eigen.hpp>
@@ -46,6 +50,8 @@ constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 
 struct options {
   std::string way;
+  bool trade = false;
+  std::string svg;
   double seconds = 0.0;  ///< to get advice for, if above 0
   double gigabytes = 1e6;
   index tokens = 512;
@@ -56,6 +62,12 @@ struct options {
   index top_k = 3;
 };
 
+/// Of mean 0 and variance 1.
+float next_number(std::uint64_t& state) {
+  state = state * 6364136223846793005u + 1442695040888963407u;
+  return static_cast<float>(static_cast<std::int32_t>(state >> 32)) * 0x1p-31f * 1.7320508f;
+}
+
 /// q, k, v and out: [tokens, heads, dim].
 struct tensors {
   options const& of;
@@ -64,10 +76,7 @@ struct tensors {
   explicit tensors(options const& o) : of(o), q(size()), k(size()), v(size()), out(size()) {
     std::uint64_t state = 1;
     for (auto* const all : {&q, &k, &v}) {
-      for (float& x : *all) {  // mean 0, variance 1
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        x = static_cast<float>(static_cast<std::int32_t>(state >> 32)) * 0x1p-31f * 1.7320508f;
-      }
+      for (float& x : *all) x = next_number(state);
     }
   }
   oriel::tensor_view<float const> view(std::vector<float> const& of_all) const {
@@ -213,7 +222,8 @@ void gathered(options const& o, tensors& t) {
 }
 
 /// One call, dense or chosen, for the last `queries` tokens; its memory is that of all tokens.
-void call_oriel(options const& o, tensors& t, bool chooses) {
+/// Returns the bytes of its workspace and means.
+index call_oriel(options const& o, tensors& t, bool chooses, oriel::tensor_view<float> lse = {}) {
   index const queries = o.queries > 0 ? o.queries : o.tokens;
   oriel::range const part{o.tokens - queries, o.tokens};
   oriel::block_shape const shape{.block = o.block,
@@ -225,7 +235,8 @@ void call_oriel(options const& o, tensors& t, bool chooses) {
   oriel::attention call{.q = t.view(t.q).slice(part),
                         .kv = oriel::contiguous{t.view(t.k), t.view(t.v)},
                         .mask = oriel::causal{},
-                        .out = t.result().slice(part)};
+                        .out = t.result().slice(part),
+                        .lse = lse};
   if (chooses) {
     oriel::require(means.append(t.view(t.k)));
     call.select = oriel::moba(means, o.top_k);
@@ -235,6 +246,7 @@ void call_oriel(options const& o, tensors& t, bool chooses) {
   oriel::attend_plan const plan = oriel::plan_attend(bounds);
   oriel::aligned_bytes const scratch(plan.workspace_bytes());
   oriel::require(oriel::attend(plan, call, {scratch.span()}));
+  return plan.workspace_bytes() + (chooses ? oriel::block_means::required_bytes(shape) : 0);
 }
 
 void run(options const& o, tensors& t, std::string const& way) {
@@ -280,6 +292,100 @@ int advice(options const& o) {
       break;
   }
   std::printf(", %.2f s, cache of %.3f GB\n", got.seconds, static_cast<double>(got.bytes) / 1e9);
+  return 0;
+}
+
+struct traded {
+  index block, top_k;
+  double speedup, megabytes, mass;
+};
+
+/// Squares of the same block are joined; across, how many times faster; upwards, mass kept.
+void draw(std::string const& path, std::vector<traded> const& all) {
+  double fastest = 1.0;
+  for (traded const& t : all) fastest = std::max(fastest, t.speedup);
+  auto const x = [&](traded const& t) { return 60.0 + 500.0 * t.speedup / fastest; };
+  auto const y = [&](traded const& t) { return 340.0 - 300.0 * t.mass; };
+  std::ofstream file(path);
+  file << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"400\" "
+          "font-family=\"sans-serif\" font-size=\"12\">\n"
+          "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+          "<path d=\"M60 40V340H580\" fill=\"none\" stroke=\"black\"/>\n"
+          "<text x=\"180\" y=\"380\">times faster than dense, up to "
+       << std::round(10.0 * fastest) / 10.0
+       << "</text>\n<text x=\"8\" y=\"30\">share of the attention kept, 0 to 1</text>\n";
+  char const* const colours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df"};
+  std::size_t colour = 0;
+  for (std::size_t i = 0; i < all.size();) {
+    std::string line = "M";
+    std::size_t const first = i;
+    for (; i < all.size() && all[i].block == all[first].block; ++i) {
+      line += std::to_string(x(all[i])) + " " + std::to_string(y(all[i])) + " ";
+      file << "<circle cx=\"" << x(all[i]) << "\" cy=\"" << y(all[i]) << "\" r=\"3\" fill=\""
+           << colours[colour % 5] << "\"/>\n";
+    }
+    file << "<path d=\"" << line << "\" fill=\"none\" stroke=\"" << colours[colour % 5]
+         << "\"/>\n<text x=\"480\" y=\"" << 60 + 16 * colour << "\" fill=\"" << colours[colour % 5]
+         << "\">block " << all[first].block << "</text>\n";
+    ++colour;
+  }
+  file << "</svg>\n";
+  if (!file.flush()) throw std::runtime_error(path + " can't be written");
+}
+
+/// CPU time of this process.
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+int trade(options const& o) {
+  tensors t(o);
+  constexpr index stretch = 256;
+  index const topics = (o.tokens + stretch - 1) / stretch;
+  matrix topic(topics, o.dim);
+  std::uint64_t state = 9;
+  for (float& x : topic.reshaped()) x = next_number(state);
+  for (index h = 0; h < o.heads; ++h) {
+    for (index row = 0; row < o.tokens; ++row) {
+      index const wanted = row * 7919 % (row / stretch + 1);  // any up to its own
+      auto const at = (row * o.heads + h) * o.dim;
+      for (index d = 0; d < o.dim; ++d) {
+        t.k[static_cast<std::size_t>(at + d)] += 0.6f * topic(row / stretch, d);
+        t.q[static_cast<std::size_t>(at + d)] += 0.6f * topic(wanted, d);
+      }
+    }
+  }
+  std::vector<float> all(static_cast<std::size_t>(o.tokens * o.heads));
+  std::vector<float> some(all.size());
+  auto const lse = [&](std::vector<float>& to) {
+    return oriel::tensor_view<float>(to.data(), o.tokens, o.heads, 1);
+  };
+  double start = cpu_seconds();
+  call_oriel(o, t, false, lse(all));
+  double const dense = cpu_seconds() - start;
+  std::printf("%lld tokens, %lld heads, head_dim %lld, dense %.3f s\n",
+              static_cast<long long>(o.tokens), static_cast<long long>(o.heads),
+              static_cast<long long>(o.dim), dense);
+  std::printf("%6s %6s %9s %8s %9s %6s\n", "block", "top-k", "seconds", "faster", "extra MB",
+              "mass");
+  std::vector<traded> rows_of_table;
+  for (index block = 64; block <= o.tokens / 8; block *= 2) {
+    for (index keys = o.tokens / 32; keys <= o.tokens / 2; keys *= 2) {
+      options with = o;
+      with.block = block;
+      with.top_k = keys / block;
+      if (with.top_k < 2 || with.top_k > oriel::max_chosen) continue;
+      start = cpu_seconds();
+      index const bytes = call_oriel(with, t, true, lse(some));
+      double const took = cpu_seconds() - start;
+      double mass = 0.0;
+      for (std::size_t i = 0; i < all.size(); ++i) mass += std::exp(some[i] - all[i]);
+      traded const row{block, with.top_k, dense / took, static_cast<double>(bytes) / 1e6,
+                       mass / static_cast<double>(all.size())};
+      rows_of_table.push_back(row);
+      std::printf("%6lld %6lld %9.3f %8.2f %9.2f %6.3f\n", static_cast<long long>(block),
+                  static_cast<long long>(with.top_k), took, row.speedup, row.megabytes, row.mass);
+    }
+  }
+  if (!o.svg.empty()) draw(o.svg, rows_of_table);
   return 0;
 }
 
@@ -344,6 +450,8 @@ int main(int argc, char** argv) {
     auto const positive = CLI::Range(oriel::index{1}, oriel::index{1} << 24);
     app.add_option("--way", o.way, "run this one only, and print its time and memory")
         ->check(CLI::IsMember({"naive", "rows", "gathered", "oriel", "dense"}));
+    app.add_flag("--trade", o.trade, "print what block and top-k cost and keep");
+    app.add_option("--svg", o.svg, "draw that into this file")->needs("--trade");
     app.add_option("--advise", o.seconds, "seconds that attention to the whole prompt may take")
         ->check(CLI::PositiveNumber)
         ->excludes("--way");
@@ -361,6 +469,7 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     o.queries = std::min(o.queries, o.tokens);
     if (o.seconds > 0.0) return advice(o);
+    if (o.trade) return trade(o);
     return o.way.empty() ? ladder(o) : one_way(o);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "moba: %s\n", e.what());
