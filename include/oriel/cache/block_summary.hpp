@@ -126,7 +126,8 @@ class block_summary {
   /// Cost       one pass over these keys.
   ORIEL_INLINE status append(any_source const& kv) noexcept {
     if (status s = check_source(kv); !s.ok()) return s;
-    range const held = kv.positions();
+    range held = kv.positions();
+    if (!kv.lost().empty()) held.begin = max_of(held.begin, kv.lost().end);  // behind pinned sinks
     bool const empty = end_ == origin_;
     if (held.empty() || (!empty && held.end <= end_)) return {};
     if (held.begin < 0 || (!empty && held.begin > end_)) {
@@ -155,7 +156,7 @@ class block_summary {
     range const again{max_of(cut, origin_), position};
     end_ = position;
     if (again.empty()) return {};
-    if (intersect(kv.positions(), again) != again) {
+    if (intersect(kv.positions(), again) != again || !intersect(kv.lost(), again).empty()) {
       first_ = max_of(first_, cut / shape_.block + 1);
       return {};
     }
