@@ -35,11 +35,13 @@ void choose_blocks(attention const& call, index head, row_tile const& rows, int 
   constexpr int together = 64;
   choosing_row asking[together];
   range const held = call.kv.positions();
+  range const lost = call.kv.lost();
   for (int first = dense; first < rows.count; first += together) {
     int const end = static_cast<int>(min_of(first + together, rows.count));
     for (int r = first; r < end; ++r) {
       index const q_head = call.heads().first_q_head(head) + rows.head(r);
-      asking[r - first] = {call.q.row(rows.token(r), q_head), rows.position(r), q_head, head, held};
+      asking[r - first] = {
+          call.q.row(rows.token(r), q_head), rows.position(r), q_head, head, held, lost};
       own.next[r] = 0;
     }
     call.select.choose({asking, static_cast<std::size_t>(end - first)},

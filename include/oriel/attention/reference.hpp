@@ -65,7 +65,8 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       };
       index blocks[max_chosen];
       index const count =
-          selected ? call.select.choose({q.row(t, h), position, h, head, keys}, blocks) : 0;
+          selected ? call.select.choose({q.row(t, h), position, h, head, keys, kv.lost()}, blocks)
+                   : 0;
       double top = none;
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!visible(key, blocks, count)) continue;

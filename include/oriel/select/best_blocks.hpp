@@ -153,8 +153,11 @@ class best_blocks {
   ORIEL_INLINE parts parts_of(choosing_row const& row) const noexcept {
     index const own = round_down(row.position, block()) / block();
     index const last = own - (budget_.last - 1);
-    index const whole = ceil_div(max_of(row.keys.begin, 0), block());  // in the source
-    return {{whole, min_of(budget_.first, last)},
+    index const held = max_of(row.keys.begin, 0);
+    bool const gap = !row.lost.empty();  // behind it, blocks are whole in the source
+    index const whole = ceil_div(gap ? max_of(held, row.lost.end) : held, block());
+    index const sinks = gap ? max_of(row.lost.begin, 0) / block() : last;
+    return {{ceil_div(held, block()), min_of(budget_.first, min_of(sinks, last))},
             intersect(of_->held(), {max_of(budget_.first, whole), last}),
             {min_of(own, max_of(last, whole)), own + 1}};
   }
