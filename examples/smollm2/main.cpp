@@ -33,6 +33,7 @@ struct arguments {
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
   bool by_position = false, chat = false, ids = false, stats = false;
   index tokens = 256, window = 0, sinks = 0, block = 0, top_k = 0, context = 4096;
+  std::string positions = "text";
   index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
 };
 
@@ -110,7 +111,7 @@ void print_by_position(model const& m, session_options const& asked, std::span<t
     names.push_back(name);
     nlls.push_back(nll(s, ids, heard));
   };
-  score("full", 0, 0);
+  if (!asked.in_cache) score("full", 0, 0);
   if (asked.window > 0) score("window " + std::to_string(asked.window), asked.window, 0);
   if (asked.sinks > 0) {
     score("+ " + std::to_string(asked.sinks) + " sinks", asked.window, asked.sinks);
@@ -139,6 +140,13 @@ void print_by_position(model const& m, session_options const& asked, std::span<t
 int run(arguments const& a) {
   if (a.sinks > 0 && a.window == 0) {
     throw std::runtime_error("--sinks: without --window every token is seen already");
+  }
+  if (a.positions == "cache" && a.window == 0) {
+    throw std::runtime_error("--positions cache: without --window they are those of the text");
+  }
+  if (a.positions == "cache" && a.block > 0) {
+    throw std::runtime_error(
+        "--positions cache: not with --moba, whose keys have those of the text");
   }
   bool const scoring = a.nll_file.has_value();
   std::string const text = scoring         ? read_text("--nll", *a.nll_file)
@@ -173,6 +181,7 @@ int run(arguments const& a) {
                                 .sinks = a.sinks,
                                 .block = a.block,
                                 .top_k = a.top_k,
+                                .in_cache = a.positions == "cache",
                                 .workers = a.threads};
 
   auto const total = std::ssize(ids);
@@ -242,9 +251,9 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--window", a.window, "keys a token sees, itself included; 0: all")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
-  app.add_option("--sinks", a.sinks,
-                 "first tokens that a token sees besides its window; the cache then holds all of "
-                 "--context, as a ring cannot keep them")
+  app.add_option(
+         "--sinks", a.sinks,
+         "first tokens that a token sees besides its window; their rows lie beside the ring")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
   app.add_option_function<std::string>(
@@ -264,6 +273,10 @@ int parse_and_run(int argc, char** argv) {
       },
       "keys:blocks: each token and head sees its own block of so many keys and the best before it, "
       "so many in all (MoBA)");
+  app.add_option("--positions", a.positions,
+                 "what rotary positions count: the text, or the rows in the cache (with --window)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"text", "cache"}));
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, most_positions));

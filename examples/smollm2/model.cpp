@@ -99,10 +99,17 @@ oriel::any_mask mask_of(session_options const& o) {
   return oriel::causal{} & (window | oriel::sinks{.keys = o.sinks});
 }
 
-// A window never needs more rows than there are positions. A ring cannot keep the sinks' rows from
-// being overwritten, so with sinks the cache holds the whole context.
-index cache_rows_of(session_options const& o) {
-  return o.window == 0 || o.sinks > 0 ? o.context : std::min(o.window, o.context);
+// A window never needs more rows than there are positions; the sinks' rows lie beside its ring.
+oriel::cache_shape cache_shape_of(dimensions const& d, session_options const& o) {
+  return {.window = o.window == 0 ? o.context : std::min(o.window, o.context),
+          .kv_heads = d.kv_heads,
+          .head_dim = d.head_dim,
+          .sinks = o.window == 0 ? 0 : o.sinks};
+}
+
+// Neighbours are pairs: a GGUF file of this architecture has its q and k weights permuted so.
+oriel::rope rope_of(dimensions const& d) {
+  return {.dim = d.head_dim, .pairs = oriel::rope_pairs::neighbours, .theta = double{d.rope_base}};
 }
 
 }  // namespace
@@ -167,18 +174,23 @@ session::session(model const& m, session_options const& options, oriel::thread_p
       options_(options),
       pool_(pool),
       mask_(mask_of(options)),
-      cache_rows_(cache_rows_of(options)),
+      cache_rows_(cache_shape_of(m.dim, options).capacity()),
+      place_bytes_(options.in_cache ? oriel::rope_table::required_bytes(rope_of(m.dim),
+                                                                        cache_rows_ + options.piece)
+                                    : 0),
+      places_(oriel::rope_table::make(place_bytes_, rope_of(m.dim),
+                                      options.in_cache ? cache_rows_ + options.piece : 0)),
       plan_(oriel::plan_attend({.q_len = options.piece,
                                 .kv_len = std::min(options.context, cache_rows_ + options.piece),
                                 .q_heads = m.dim.q_heads,
                                 .kv_heads = m.dim.kv_heads,
                                 .head_dim = m.dim.head_dim,
-                                .chosen_blocks = options.top_k},
+                                .chosen_blocks = options.top_k,
+                                .coded = options.in_cache},
                                options.workers)),
       workspace_(plan_.workspace_bytes()) {
   auto const& d = m.dim;
-  oriel::cache_shape const shape{
-      .window = cache_rows_, .kv_heads = d.kv_heads, .head_dim = d.head_dim};
+  oriel::cache_shape const shape = cache_shape_of(d, options);
   for (index i = 0; i < d.layers; ++i) {
     auto& bytes = cache_bytes_.emplace_back(kv_cache::required_bytes(shape));
     require(caches_.emplace_back(bytes.span(), shape).check());
@@ -229,12 +241,13 @@ rows_view session::forward(std::span<token_id const> tokens) {
   for (index i = 0; i < n; ++i) {
     x_.row(i) = m.embedding.row(tokens[static_cast<std::size_t>(i)]);
   }
+  // Where the piece begins: in the text, or behind the rows that the caches hold.
+  index const first = options_.in_cache ? oriel::any_source(caches_[0]).held() : position_;
   for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
-    double const exponent = -2.0 * static_cast<double>(pair) / static_cast<double>(m.dim.head_dim);
-    double const turn = std::pow(double{m.dim.rope_base}, exponent);  // radians a position
+    double const turn = rope_of(m.dim).frequency(pair);  // radians a position
     for (index i = 0; i < n; ++i) {
-      cosine_(i, pair) = static_cast<float>(std::cos(turn * static_cast<double>(position_ + i)));
-      sine_(i, pair) = static_cast<float>(std::sin(turn * static_cast<double>(position_ + i)));
+      cosine_(i, pair) = static_cast<float>(std::cos(turn * static_cast<double>(first + i)));
+      sine_(i, pair) = static_cast<float>(std::sin(turn * static_cast<double>(first + i)));
     }
   }
   for (index i = 0; i < m.dim.layers; ++i) {
@@ -257,13 +270,14 @@ rows_view session::forward(std::span<token_id const> tokens) {
   return normed;
 }
 
-// Rotary position embedding of q and k, in place (arXiv 2104.09864). A GGUF file of this
-// architecture has its q and k weights permuted for rotation of neighbours: (0, 1), (2, 3), ...
+// Rotary position embedding of q and k, in place (arXiv 2104.09864); of q alone where keys are turned
+// when they are read.
 void session::rotate(index tokens) {
   auto const& d = model_.dim;
   for (index i = 0; i < tokens; ++i) {
     float* head = qkv_.row(i).data();
-    for (index h = 0; h < d.q_heads + d.kv_heads; ++h, head += d.head_dim) {
+    index const heads = d.q_heads + (options_.in_cache ? 0 : d.kv_heads);
+    for (index h = 0; h < heads; ++h, head += d.head_dim) {
       for (index pair = 0; pair < d.head_dim / 2; ++pair) {
         float const a = head[2 * pair];
         float const b = head[2 * pair + 1];
@@ -290,7 +304,10 @@ void session::attend(index layer, index tokens) {
                d.head_dim);
   oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
 
-  oriel::attention call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask_, .out = out};
+  oriel::joined const both{cache, k, v};
+  auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_})
+                                    : oriel::any_source(both);
+  oriel::attention call{.q = q, .kv = kv, .mask = mask_, .out = out};
   if (options_.block > 0) {
     require(means_[at].append(k));
     call.select = oriel::moba(means_[at], options_.top_k);

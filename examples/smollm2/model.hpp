@@ -52,9 +52,10 @@ struct session_options {
   index context = 4096;  // positions there will ever be
   index window = 0;      // keys a token sees, itself included; 0: all before it
   index sinks = 0;       // first tokens that it sees besides (arXiv 2309.17453)
-  index block = 0;    // it sees only blocks of so many keys (MoBA, arXiv 2502.13189); 0: all keys
-  index top_k = 0;    // so many of them, its own included
-  index piece = 512;  // tokens that go through the layers at once
+  index block = 0;  // it sees only blocks of so many keys (MoBA, arXiv 2502.13189); 0: all keys
+  index top_k = 0;  // so many of them, its own included
+  bool in_cache = false;  // rotary positions are places in the cache, not in the text
+  index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
 };
 
@@ -91,7 +92,9 @@ class session {
   index position_ = 0;
 
   oriel::any_mask mask_;
-  index cache_rows_;
+  index cache_rows_;  // a layer
+  oriel::aligned_bytes place_bytes_;
+  oriel::rope_table places_;  // the turns of keys to their places in the cache, where in_cache
   std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
   std::vector<kv_cache> caches_;                   // [layers], each over its bytes
   std::vector<oriel::aligned_bytes> means_bytes_;  // [layers] with a block, else none

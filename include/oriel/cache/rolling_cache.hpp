@@ -110,10 +110,7 @@ class rolling_cache {
   }
 
   /// Forgets every row; the next one may have any position.
-  ORIEL_INLINE void clear() noexcept {
-    origin_ = end_ = turn_ = 0;
-    begin_ = shape_.sinks;
-  }
+  ORIEL_INLINE void clear() noexcept { origin_ = end_ = turn_ = 0, begin_ = shape_.sinks; }
 
   /// Would a query at `position` find all that a window shows it: has no row of the window - 1
   /// before it been lost?
