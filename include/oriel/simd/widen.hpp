@@ -3,6 +3,8 @@
 // on every instruction set.
 #pragma once
 
+#include <cstddef>
+
 #include "oriel/core/float16.hpp"
 #include "oriel/simd/vec.hpp"
 
@@ -72,6 +74,39 @@ ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
   float lane[lanes<Arch>];
   store<Arch>(lane, x);
   unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { to[i] = static_cast<T>(lane[i]); });
+}
+
+/// A register of floats from the bits [shift, shift + Bits) of `lanes<Arch>` bytes: from 0 to
+/// 2^Bits - 1, of 8 bits with a sign from -128 to 127.
+template <class Arch, int Bits, bool Signed = false>
+ORIEL_INLINE vec<Arch> widen_bits(std::byte const* from, int shift = 0) noexcept {
+  static_assert(Bits == 8 || !Signed);
+  constexpr int mask = (1 << Bits) - 1;
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    __m128i const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
+    __m512i x = Signed ? _mm512_maskz_cvtepi8_epi32(every_lane, bytes)
+                       : _mm512_maskz_cvtepu8_epi32(every_lane, bytes);
+    if (shift > 0) x = _mm512_maskz_srli_epi32(every_lane, x, static_cast<unsigned>(shift));
+    if (shift + Bits < 8) x = _mm512_and_si512(x, _mm512_set1_epi32(mask));
+    return _mm512_maskz_cvtepi32_ps(every_lane, x);
+  }
+#if defined(__AVX2__)
+  if constexpr (x86_bytes<Arch> == 32) {
+    __m128i const bytes = _mm_loadl_epi64(reinterpret_cast<__m128i const*>(from));
+    __m256i x = Signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    if (shift > 0) x = _mm256_srli_epi32(x, shift);
+    if (shift + Bits < 8) x = _mm256_and_si256(x, _mm256_set1_epi32(mask));
+    return _mm256_cvtepi32_ps(x);
+  }
+#endif
+#endif
+  float lane[lanes<Arch>];
+  unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA {
+    int const byte = std::to_integer<int>(from[i]);
+    lane[i] = static_cast<float>(Signed ? (byte ^ 0x80) - 0x80 : byte >> shift & mask);
+  });
+  return load<Arch>(lane);
 }
 
 /// `count` floats from as many elements.
