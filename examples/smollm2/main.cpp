@@ -30,6 +30,8 @@ constexpr std::size_t most_text = std::size_t{1} << 26;
 struct arguments {
   std::string model;
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
+  std::string kv = "f32";
+  bool rotate = false;
   bool by_position = false, chat = false, ids = false, stats = false;
   index tokens = 256, window = 0, sinks = 0, context = 4096;
   index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
@@ -162,8 +164,12 @@ int run(arguments const& a) {
     std::fprintf(stderr, "smollm2: note: the model was trained for %lld positions\n",
                  static_cast<long long>(m.dim.trained_context));
   }
-  session_options const options{
-      .context = a.context, .window = a.window, .sinks = a.sinks, .workers = a.threads};
+  session_options const options{.context = a.context,
+                                .window = a.window,
+                                .sinks = a.sinks,
+                                .workers = a.threads,
+                                .kv = a.kv,
+                                .rotate = a.rotate};
 
   auto const total = std::ssize(ids);
   auto const show = [&](index done) {
@@ -237,6 +243,10 @@ int parse_and_run(int argc, char** argv) {
                  "--context, as a ring cannot keep them")
       ->capture_default_str()
       ->check(CLI::Range(index{0}, most_positions));
+  app.add_option("--kv", a.kv, "what the caches store keys and values as")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "int4", "q8_0", "q4_0", "kivi2"}));
+  app.add_flag("--rotate", a.rotate, "store them behind a Hadamard rotation (not kivi2)");
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, most_positions));

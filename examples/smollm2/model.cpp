@@ -162,26 +162,37 @@ model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensi
   }
 }
 
+namespace {
+
+std::vector<std::unique_ptr<layer_cache>> caches_of(model const& m, session_options const& options,
+                                                    index rows) {
+  oriel::cache_shape const shape{
+      .window = rows, .kv_heads = m.dim.kv_heads, .head_dim = m.dim.head_dim};
+  std::vector<std::unique_ptr<layer_cache>> all;
+  for (index i = 0; i < m.dim.layers; ++i) {
+    all.push_back(make_layer_cache(options.kv, options.rotate, shape));
+  }
+  return all;
+}
+
+}  // namespace
+
 session::session(model const& m, session_options const& options, oriel::thread_pool& pool)
     : model_(m),
       options_(options),
       pool_(pool),
       mask_(mask_of(options)),
       cache_rows_(cache_rows_of(options)),
+      caches_(caches_of(m, options, cache_rows_)),
       plan_(oriel::plan_attend({.q_len = options.piece,
-                                .kv_len = std::min(options.context, cache_rows_ + options.piece),
+                                .kv_len = std::min(options.context, cache_rows() + options.piece),
                                 .q_heads = m.dim.q_heads,
                                 .kv_heads = m.dim.kv_heads,
-                                .head_dim = m.dim.head_dim},
+                                .head_dim = m.dim.head_dim,
+                                .coded = options.kv != "f32" || options.rotate},
                                options.workers)),
       workspace_(plan_.workspace_bytes()) {
   auto const& d = m.dim;
-  oriel::cache_shape const shape{
-      .window = cache_rows_, .kv_heads = d.kv_heads, .head_dim = d.head_dim};
-  for (index i = 0; i < d.layers; ++i) {
-    auto& bytes = cache_bytes_.emplace_back(kv_cache::required_bytes(shape));
-    require(caches_.emplace_back(bytes.span(), shape).check());
-  }
   index const n = options.piece;
   x_.resize(n, d.hidden);
   normed_.resize(n, d.hidden);
@@ -196,7 +207,7 @@ session::session(model const& m, session_options const& options, oriel::thread_p
 
 index session::cache_bytes() const {
   index all = 0;
-  for (auto const& bytes : cache_bytes_) all += bytes.size();
+  for (auto const& cache : caches_) all += cache->bytes();
   return all;
 }
 
@@ -224,7 +235,7 @@ rows_view session::forward(std::span<token_id const> tokens) {
     rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);
     multiply(normed, layer.qkv, qkv_.topRows(n), pool_);
     rotate(n);
-    attend(caches_[static_cast<std::size_t>(i)], n);
+    attend(*caches_[static_cast<std::size_t>(i)], n);
     multiply(attended_.topRows(n), layer.attention_output, delta, pool_);
     x_.topRows(n) += delta;
 
@@ -258,7 +269,7 @@ void session::rotate(index tokens) {
 
 // attended = attention of the piece's q over what the cache holds and the piece's own k and v, all
 // read where the projection left them; then the cache takes k and v. Prefill and decode alike.
-void session::attend(kv_cache& cache, index tokens) {
+void session::attend(layer_cache& cache, index tokens) {
   auto const& d = model_.dim;
   using view = oriel::tensor_view<float const>;
   float const* const first = qkv_.data();
@@ -269,7 +280,7 @@ void session::attend(kv_cache& cache, index tokens) {
                d.head_dim);
   oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
 
-  oriel::attention const call{.q = q, .kv = oriel::joined{cache, k, v}, .mask = mask_, .out = out};
+  oriel::attention const call{.q = q, .kv = cache.joined_with(k, v), .mask = mask_, .out = out};
   require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
   require(cache.append(k, v));
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gguf.hpp"
+#include "layer_cache.hpp"
 #include "tokenizer.hpp"
 
 namespace smollm2 {
@@ -54,6 +55,8 @@ struct session_options {
   index sinks = 0;       // first tokens that it sees besides (arXiv 2309.17453)
   index piece = 512;     // tokens that go through the layers at once
   index workers = 1;
+  std::string kv = "f32";  // what the caches store, see layer_cache.hpp
+  bool rotate = false;     // behind a Hadamard rotation
 };
 
 // One sequence: a rolling cache per layer, and the scratch matrices of one piece.
@@ -72,14 +75,12 @@ class session {
   index position() const { return position_; }  // tokens so far
   session_options const& options() const { return options_; }
 
-  index cache_rows() const { return cache_rows_; }
+  index cache_rows() const { return caches_[0]->capacity(); }
   index cache_bytes() const;
   index workspace_bytes() const { return workspace_.size(); }
 
  private:
-  using kv_cache = oriel::rolling_cache<oriel::f32>;
-
-  void attend(kv_cache& cache, index tokens);
+  void attend(layer_cache& cache, index tokens);
   void rotate(index tokens);
 
   model const& model_;
@@ -89,8 +90,7 @@ class session {
 
   oriel::any_mask mask_;
   index cache_rows_;
-  std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
-  std::vector<kv_cache> caches_;                   // [layers], each over its bytes
+  std::vector<std::unique_ptr<layer_cache>> caches_;  // [layers]
   oriel::attend_plan plan_;
   oriel::aligned_bytes workspace_;
 

@@ -13,6 +13,7 @@
 #include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
+#include "oriel/cache/rotated.hpp"
 #include "oriel/cache/scaled.hpp"
 #include "oriel/mask/both.hpp"
 #include "oriel/mask/causal.hpp"
