@@ -58,25 +58,31 @@ struct ggml_blocks {
   }
 
   template <class Arch>
+  static constexpr int chunk = block / lanes<Arch>;
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
+    constexpr int per_half = 16 / lanes<Arch>;
+    std::byte const* const from = row + d / block * block_bytes;
+    f16 stored;
+    std::memcpy(&stored, from, sizeof stored);
+    vec<Arch> x;
+    if constexpr (Bits == 8) {
+      x = widen_bits<Arch, 8, true>(from + 2 + I * lanes<Arch>);
+    } else {
+      x = widen_bits<Arch, 4>(from + 2 + I % per_half * lanes<Arch>, I / per_half * 4) -
+          broadcast<Arch>(8.0f);
+    }
+    return x * broadcast_widened<Arch>(stored);
+  }
+  template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
     for (index i = 0; i < rows.count; ++i) {
-      std::byte const* from = rows.data + i * rows.stride;
-      for (index at = 0; at < rows.dim; at += block, from += block_bytes, to += block) {
-        f16 stored;
-        std::memcpy(&stored, from, sizeof stored);
-        vec<Arch> const scale = broadcast<Arch>(static_cast<float>(stored));
-        unroll<block / lanes<Arch>>([&](int j) ORIEL_INLINE_LAMBDA {
-          constexpr int per_half = 16 / lanes<Arch>;
-          int const d = j * lanes<Arch>;
-          vec<Arch> x;
-          if constexpr (Bits == 8) {
-            x = widen_bits<Arch, 8, true>(from + 2 + d);
-          } else {
-            x = widen_bits<Arch, 4>(from + 2 + j % per_half * lanes<Arch>, j / per_half * 4) -
-                broadcast<Arch>(8.0f);
-          }
-          store<Arch>(to + d, x * scale);
-        });
+      std::byte const* const row = rows.data + i * rows.stride;
+      for (index d = 0; d < rows.dim; d += block, to += block) {
+        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>(row, rows.dim, d)), ...);
+        }
+        (std::make_integer_sequence<int, chunk<Arch>>{});
       }
     }
   }

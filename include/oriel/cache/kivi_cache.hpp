@@ -52,7 +52,7 @@ struct channel_groups {
       codes::template for_each<Arch>(
           row, rows.dim, [&](vec<Arch> x, index d, int width) ORIEL_INLINE_LAMBDA {
             x = fma<Arch>(x, parameters<Arch>(scale, d, width), parameters<Arch>(zero, d, width));
-            store_partial<Arch>(to + d, x, width);
+            store_some<Arch>(to + d, x, width);
           });
     }
   }

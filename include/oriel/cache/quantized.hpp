@@ -24,6 +24,12 @@ struct code_rows {
     auto const bits = (code & ((1u << Bits) - 1)) << shift;
     row[i / block * 16 + i % 16] |= std::byte(static_cast<unsigned char>(bits));
   }
+  /// Register I of the codes in 16 bytes, as floats.
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* from) noexcept {
+    constexpr int at = I * lanes<Arch>;
+    return widen_bits<Arch, Bits, Signed>(from + at % 16, at / 16 * Bits);
+  }
   /// Calls f(codes as floats, first of them, how many) for all codes of a row in order.
   template <class Arch, class F>
   ORIEL_INLINE static void for_each(std::byte const* row, index count, F&& f) noexcept {
@@ -107,6 +113,9 @@ struct symmetric {
 template <int Bits, int Group, bool ZeroPoint, class Parameter>
 struct quantized {
   static_assert(Group % 16 == 0 && Group > 0);
+  static constexpr bool is_signed = Bits == 8 && !ZeroPoint;
+  using codes = code_rows<Bits, is_signed>;
+  static constexpr int offset = ZeroPoint || is_signed ? 0 : 1 << (Bits - 1);  ///< of stored codes
 
   ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
     if (dim > max_coded_dim) return saturating_mul(dim, sizeof(float));  // refused by its check
@@ -139,40 +148,50 @@ struct quantized {
     for (index i = 0; i < rows.count; ++i, to += rows.dim) {
       std::byte const* const row = rows.data + i * rows.stride;
       codes::template for_each<Arch>(
-          row, rows.dim, [&](vec<Arch> x, index d, int width) ORIEL_INLINE_LAMBDA {
-            vec<Arch> const scale = broadcast<Arch>(get(row, rows.dim, d / Group));
-            if constexpr (ZeroPoint) {
-              index const zero = groups(rows.dim) + d / Group;
-              x = fma<Arch>(x, scale, broadcast<Arch>(get(row, rows.dim, zero)));
-            } else {
-              x = (x - broadcast<Arch>(offset)) * scale;
-            }
-            store_partial<Arch>(to + d, x, width);
+          row, rows.dim, [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
+            store_some<Arch>(to + d, value<Arch>(code, row, rows.dim, d), width);
           });
     }
   }
+  template <class Arch>
+  static constexpr int chunk = codes::block / lanes<Arch>;
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index dim, index d) noexcept {
+    return value<Arch>(codes::template get<Arch, I>(row + d / codes::per_byte), row, dim,
+                       d + I * lanes<Arch>);
+  }
 
  private:
-  static constexpr bool is_signed = Bits == 8 && !ZeroPoint;
-  using codes = code_rows<Bits, is_signed>;
-  static constexpr int offset = ZeroPoint || is_signed ? 0 : 1 << (Bits - 1);
-
+  /// The floats of a register of codes that begins at channel d.
+  template <class Arch>
+  ORIEL_INLINE static vec<Arch> value(vec<Arch> code, std::byte const* row, index dim,
+                                      index d) noexcept {
+    vec<Arch> const scale = parameter<Arch>(row, dim, d / Group);
+    if constexpr (ZeroPoint) {
+      return fma<Arch>(code, scale, parameter<Arch>(row, dim, groups(dim) + d / Group));
+    } else if constexpr (offset == 0) {
+      return code * scale;
+    } else {
+      return (code - broadcast<Arch>(offset)) * scale;
+    }
+  }
   ORIEL_INLINE static constexpr index groups(index dim) noexcept { return ceil_div(dim, Group); }
   ORIEL_INLINE static void put(std::byte* row, index dim, index i, float x) noexcept {
     auto const stored = Parameter(x);
     std::memcpy(row + codes::bytes(dim) + i * static_cast<index>(sizeof stored), &stored,
                 sizeof stored);
   }
-  ORIEL_INLINE static float get(std::byte const* row, index dim, index i) noexcept {
+  template <class Arch>
+  ORIEL_INLINE static vec<Arch> parameter(std::byte const* row, index dim, index i) noexcept {
     Parameter stored;
     std::memcpy(&stored, row + codes::bytes(dim) + i * static_cast<index>(sizeof stored),
                 sizeof stored);
-    return static_cast<float>(stored);
+    return broadcast_widened<Arch>(stored);
   }
 };
 
-/// 8 bits, a float scale per 64 channels: 136 bytes per 128 channels.
-using int8 = quantized<8, 64, false, float>;
+/// 8 bits, symmetric, per 32 channels: 136 bytes per 128 channels.
+using int8 = quantized<8, 32, false, f16>;
 /// 4 bits with a zero point, per 32 channels: 80 bytes per 128 channels.
 using int4 = quantized<4, 32, true, f16>;
 /// 4 bits, symmetric, per 32 channels: 72 bytes per 128 channels.

@@ -59,7 +59,7 @@ ORIEL_INLINE void whole_numbers(float const* x, index count, float least, float 
   for (index i = 0; i < count; i += lanes<Arch>) {
     int const width = static_cast<int>(min_of(lanes<Arch>, count - i));
     vec<Arch> const t = f(load_partial<Arch>(x + i, width));
-    vec<Arch> rounded = xsimd::nearbyint(t);
+    vec<Arch> rounded = nearest<Arch>(t);
     if constexpr (Ties == ties::away) {
       // max keeps the compiler from joining the product above with what follows.
       vec<Arch> const size = max<Arch>(broadcast<Arch>(0.0f) - t, t);

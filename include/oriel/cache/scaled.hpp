@@ -67,7 +67,7 @@ struct scaled {
         vec<Arch> const by = per_channel
                                  ? load_partial<Arch>(scales + rows.head * rows.dim + d, width)
                                  : broadcast<Arch>(scales[0]);
-        store_partial<Arch>(to + d, x * by, width);
+        store_some<Arch>(to + d, x * by, width);
       }
     }
   }

@@ -41,6 +41,30 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
   return load<Arch>(lane);
 }
 
+/// A register whose lanes are all one element: float, bf16 or f16.
+template <class Arch, class T>
+ORIEL_INLINE vec<Arch> broadcast_widened(T x) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
+    return _mm512_maskz_cvtph_ps(every_lane, _mm256_set1_epi16(static_cast<short>(x.bits)));
+  }
+#if defined(__F16C__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(x.bits)));
+  }
+#endif
+#endif
+  return broadcast<Arch>(static_cast<float>(x));
+}
+
+/// Writes the first `count` lanes of a register, all of them by one plain store, which a load that
+/// follows needn't wait for.
+template <class Arch>
+ORIEL_INLINE void store_some(float* to, vec<Arch> x, int count) noexcept {
+  if (count == lanes<Arch>) return store<Arch>(to, x);
+  store_partial<Arch>(to, x, count);
+}
+
 /// Writes a register's floats as `lanes<Arch>` elements: float, bf16, f16.
 template <class Arch, class T>
 ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
@@ -112,17 +136,17 @@ ORIEL_INLINE vec<Arch> widen_bits(std::byte const* from, int shift = 0) noexcept
 /// `count` floats from as many elements.
 template <class Arch, class T>
 void widen_row(T const* from, index count, float* to) noexcept {
-  index d = 0;
-  for (; d + lanes<Arch> <= count; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
-  for (; d < count; ++d) to[d] = static_cast<float>(from[d]);
+  index const whole = count / lanes<Arch> * lanes<Arch>;
+  for (index d = 0; d < whole; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
+  for (index d = whole; d < count; ++d) to[d] = static_cast<float>(from[d]);
 }
 
 /// `count` elements from as many floats.
 template <class Arch, class T>
 void narrow_row(float const* from, index count, T* to) noexcept {
-  index d = 0;
-  for (; d + lanes<Arch> <= count; d += lanes<Arch>) narrow<Arch>(to + d, load<Arch>(from + d));
-  for (; d < count; ++d) to[d] = static_cast<T>(from[d]);
+  index const whole = count / lanes<Arch> * lanes<Arch>;
+  for (index d = 0; d < whole; d += lanes<Arch>) narrow<Arch>(to + d, load<Arch>(from + d));
+  for (index d = whole; d < count; ++d) to[d] = static_cast<T>(from[d]);
 }
 
 }  // namespace oriel::inline v0
