@@ -303,8 +303,13 @@ index bench_case::first_row() const noexcept {
 }
 
 index bench_case::kv_bytes(index tokens) const noexcept {
-  index const row = oriel::saturating_mul(oriel::saturating_add(dim, v_dim), sizeof(float));
-  return oriel::saturating_mul(oriel::saturating_mul(tokens, kv_heads), row);
+  return oriel::saturating_mul(oriel::saturating_mul(tokens, kv_heads), row_bytes());
+}
+
+index bench_case::row_bytes() const noexcept {
+  return with_codec(stored, [&](auto codec) {
+    return oriel::saturating_add(codec.row_bytes(dim), codec.row_bytes(v_dim));
+  });
 }
 
 bench_case parse_case(std::string_view text) {
@@ -324,7 +329,15 @@ bench_case parse_case(std::string_view text) {
   list.erase(list.begin());
   words const given(list);
 
-  given.choice<int>("storage", {{"f32", 0}}, 0);
+  c.stored = given.choice<storage>("storage",
+                                   {{"f32", storage::f32},
+                                    {"bf16", storage::bf16},
+                                    {"f16", storage::f16},
+                                    {"int8", storage::int8},
+                                    {"int4", storage::int4},
+                                    {"q8_0", storage::q8_0},
+                                    {"q4_0", storage::q4_0}},
+                                   storage::f32);
   if (auto const mask = given.find("mask")) c.mask = parse_mask(*mask);
   switch (c.what) {
     case kind::prefill:
@@ -352,6 +365,14 @@ bench_case parse_case(std::string_view text) {
   c.from = given.choice<source>("source",
                                 {{"contiguous", source::contiguous}, {"rolling", source::rolling}},
                                 source::contiguous);
+  if (c.from == source::rolling && c.stored != storage::f32) {
+    refuse(given.word("storage"), "a rolling source stores f32 here");
+  }
+  for (index const dim : {c.dim, c.v_dim}) {
+    oriel::status const s =
+        with_codec(c.stored, [&](auto codec) { return oriel::check_codec<decltype(codec)>(dim); });
+    if (!s.ok()) refuse(given.word("storage"), s.what);
+  }
   if (c.from == source::rolling && given.find("layout") && c.memory == layout::tokens) {
     refuse(given.word("layout"), "a rolling cache is laid out by heads");
   }

@@ -16,6 +16,24 @@ enum class kind { prefill, append, decode };
 enum class layout { tokens, heads };        ///< memory [kv, kv_heads, row] or [kv_heads, kv, row]
 enum class source { contiguous, rolling };  ///< a caller's tensors or a rolling cache
 
+/// What keys and values are stored as.
+enum class storage { f32, bf16, f16, int8, int4, q8_0, q4_0 };
+
+/// Calls f(codec) with the codec of a storage.
+template <class F>
+decltype(auto) with_codec(storage stored, F&& f) {
+  switch (stored) {
+    case storage::f32: break;
+    case storage::bf16: return f(oriel::elements<oriel::bf16>{});
+    case storage::f16: return f(oriel::elements<oriel::f16>{});
+    case storage::int8: return f(oriel::int8{});
+    case storage::int4: return f(oriel::int4{});
+    case storage::q8_0: return f(oriel::q8_0{});
+    case storage::q4_0: return f(oriel::q4_0{});
+  }
+  return f(oriel::f32{});
+}
+
 /// What happens to a score besides the scale: the cap first, then ALiBi, then the bias.
 struct score_choice {
   std::optional<float> softcap;
@@ -41,6 +59,7 @@ struct bench_case {
   index threads = 1;
   layout memory = layout::tokens;
   source from = source::contiguous;
+  storage stored = storage::f32;
 
   /// Do rows choose their blocks, by MoBA's rule?
   bool chooses() const noexcept { return block > 0; }
@@ -48,7 +67,8 @@ struct bench_case {
   index held_rows() const noexcept;
   /// Position of the first of them.
   index first_row() const noexcept;
-  /// Bytes of the rows that `tokens` keys and values take, saturating.
+  /// Bytes of a key and its value, and of `tokens` of them in all kv heads, as stored, saturating.
+  index row_bytes() const noexcept;
   index kv_bytes(index tokens) const noexcept;
 };
 
@@ -71,6 +91,7 @@ struct bad_case : std::runtime_error {
 /// source=  contiguous | rolling                                             default contiguous
 /// block=   keys of a block that rows choose; topk= blocks of a row, its own included: moba needs
 ///          both, append and decode may have both
+/// storage= f32 | bf16 | f16 | int8 | int4 | q8_0 | q4_0, of keys and values; contiguous but for f32
 /// storage=f32 and threads=1 are defaults too.
 ///
 /// mask=    terms joined by +, "and"; default causal:

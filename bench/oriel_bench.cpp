@@ -28,7 +28,9 @@ constexpr char const* usage =
     "  decode   kv=M           one query at the end of M keys\n"
     "  moba     len=N          prefill, causal, whose rows choose their blocks of keys\n"
     "           heads=Q:KV dim=D     needed by all\n"
-    "           vdim=D  threads=T  storage=f32  layout=tokens|heads  source=contiguous|rolling\n"
+    "           vdim=D  threads=T  layout=tokens|heads  source=contiguous|rolling\n"
+    "           storage=f32|bf16|f16|int8|int4|q8_0|q4_0     keys and values; of a rolling source "
+    "f32\n"
     "           mask=TERM+TERM...    softcap=C  alibi=1  bias=1  sink_logits=1\n"
     "           block=B topk=K       moba, append and decode: a row attends to its own block of B\n"
     "                                keys and the K-1 before it that it chooses by their mean key\n"
@@ -104,7 +106,7 @@ class runner {
   void time(benchmark::State& state) {
     bench_case const& c = problem_.of();
     pairing pace(state, team_,
-                 {.peak = c.what != kind::decode,
+                 {.peak = c.what != kind::decode || c.stored != storage::f32,
                   .stream = c.what == kind::prefill ? nullptr : &reader_,
                   .streams = stream_.streams,
                   .flops = problem_.useful_flops(),

@@ -182,7 +182,8 @@ problem::problem(bench_case const& c)
                                 .kv_heads = c.kv_heads,
                                 .head_dim = c.dim,
                                 .chosen_blocks = c.top_k,
-                                .v_dim = c.v_dim},
+                                .v_dim = c.v_dim,
+                                .coded = c.stored != storage::f32},
                                c.threads)),
       workspace_(plan_.workspace_bytes()) {
   if (c.what != kind::prefill) {
@@ -257,7 +258,48 @@ void problem::fill_score() {
       any_of(s.softcap ? &cap : nullptr, s.alibi ? &slopes : nullptr, s.bias ? &added : nullptr);
 }
 
+template <class Codec>
+oriel::coded_view<Codec, std::byte> problem::coded_at(Codec, index instance,
+                                                      bool keys) const noexcept {
+  index const key_bytes = Codec::row_bytes(case_.dim);
+  std::byte* const k = memory_->data() + instance * instance_bytes_;
+  std::byte* const data = keys ? k : k + held_ * case_.kv_heads * key_bytes;
+  index const dim = keys ? case_.dim : case_.v_dim;
+  index const row = Codec::row_bytes(dim);
+  bool const by_token = case_.memory == layout::tokens;
+  return {data,
+          held_,
+          case_.kv_heads,
+          dim,
+          by_token ? case_.kv_heads * row : row,
+          by_token ? row : held_ * row};
+}
+
+template <class Codec>
+void problem::fill_coded(Codec codec) {
+  normals random(20240607);
+  random.fill(q_.data(), static_cast<index>(q_.size()));
+  index const keys = case_.kv_heads * case_.dim;
+  std::vector<float> row(static_cast<std::size_t>(std::max(keys, case_.kv_heads * case_.v_dim)));
+  for (index i = 0; i < instances_; ++i) {
+    for (bool const is_key : {true, false}) {
+      auto const to = coded_at(codec, i, is_key);
+      for (index t = 0; t < held_; ++t) {
+        random.fill(row.data(), case_.kv_heads * to.dim);
+        for (index h = 0; h < case_.kv_heads; ++h) {
+          codec.template encode<oriel::default_arch>(row.data() + h * to.dim, to.dim, h,
+                                                     to.row(t, h));
+        }
+        if (is_key) take_means(i, {row.data(), 1, case_.kv_heads, case_.dim}, first_ + t);
+      }
+    }
+  }
+}
+
 void problem::fill() {
+  if (case_.stored != storage::f32) {
+    return with_codec(case_.stored, [&](auto codec) { fill_coded(codec); });
+  }
   normals random(20240607);
   random.fill(q_.data(), static_cast<index>(q_.size()));
   if (case_.from == source::contiguous) {
@@ -299,6 +341,12 @@ oriel::tensor_view<float const> problem::keys_at(index instance) const noexcept 
 }
 
 oriel::contiguous problem::contiguous_at(index instance) const noexcept {
+  if (case_.stored != storage::f32) {
+    return with_codec(case_.stored, [&](auto codec) {
+      return oriel::contiguous(coded_at(codec, instance, true), coded_at(codec, instance, false),
+                               first_);
+    });
+  }
   auto const k = keys_at(instance);
   return {k, rows_at(k.data + held_ * case_.kv_heads * case_.dim, case_.v_dim), first_};
 }
@@ -330,9 +378,9 @@ double problem::useful_flops() const noexcept {
 }
 
 double problem::bytes_of(visible_work const& work) const noexcept {
-  return static_cast<double>(sizeof(float)) *
-         (static_cast<double>(case_.dim + case_.v_dim) * static_cast<double>(work.rows) +
-          static_cast<double>(case_.dim) * static_cast<double>(work.means));
+  auto const mean_bytes = static_cast<double>(case_.dim) * sizeof(float);
+  return static_cast<double>(case_.row_bytes()) * static_cast<double>(work.rows) +
+         mean_bytes * static_cast<double>(work.means);
 }
 
 index problem::means_bytes() const noexcept {

@@ -58,10 +58,14 @@ class problem {
 
  private:
   oriel::tensor_view<float const> rows_at(float const* data, index dim) const noexcept;
+  template <class Codec>
+  oriel::coded_view<Codec, std::byte> coded_at(Codec, index instance, bool keys) const noexcept;
   oriel::tensor_view<float const> keys_at(index instance) const noexcept;
   oriel::contiguous contiguous_at(index instance) const noexcept;
   double bytes_of(visible_work const& work) const noexcept;
   void fill();
+  template <class Codec>
+  void fill_coded(Codec codec);
   void fill_score();
   void make_means();
   void take_means(index instance, oriel::tensor_view<float const> k, index first);

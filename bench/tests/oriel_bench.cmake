@@ -6,7 +6,9 @@ set(cases
   "prefill storage=f32 mask=causal+window:40 len=150 heads=4:2 dim=33 vdim=20 threads=1"
   "append storage=f32 len=5 kv=300 heads=4:1 dim=64 threads=2"
   "decode storage=f32 mask=causal+window:100 kv=1500 heads=4:2 dim=64 source=rolling"
-  "decode storage=f32 kv=200 heads=2:2 dim=16 layout=tokens")
+  "decode storage=f32 kv=200 heads=2:2 dim=16 layout=tokens"
+  "decode storage=int4 kv=300 heads=4:2 dim=33 layout=tokens"
+  "prefill storage=q8_0 len=150 heads=4:2 dim=64 vdim=32")
 set(arguments --benchmark_format=json --benchmark_min_time=0.001)
 foreach(case IN LISTS cases)
   list(APPEND arguments --case "${case}")

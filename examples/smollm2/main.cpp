@@ -31,6 +31,8 @@ constexpr std::size_t most_text = std::size_t{1} << 26;
 struct arguments {
   std::string model;
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
+  std::string kv = "f32";
+  bool rotate = false;
   bool by_position = false, chat = false, ids = false, stats = false;
   index tokens = 256, window = 0, sinks = 0, block = 0, top_k = 0, context = 4096;
   std::string positions = "text";
@@ -182,7 +184,9 @@ int run(arguments const& a) {
                                 .block = a.block,
                                 .top_k = a.top_k,
                                 .in_cache = a.positions == "cache",
-                                .workers = a.threads};
+                                .workers = a.threads,
+                                .kv = a.kv,
+                                .rotate = a.rotate};
 
   auto const total = std::ssize(ids);
   auto const show = [&](index done) {
@@ -277,6 +281,10 @@ int parse_and_run(int argc, char** argv) {
                  "what rotary positions count: the text, or the rows in the cache (with --window)")
       ->capture_default_str()
       ->check(CLI::IsMember({"text", "cache"}));
+  app.add_option("--kv", a.kv, "what the caches store keys and values as")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "int4", "q8_0", "q4_0", "kivi2"}));
+  app.add_flag("--rotate", a.rotate, "store them behind a Hadamard rotation (not kivi2)");
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, most_positions));

@@ -169,35 +169,44 @@ model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensi
   }
 }
 
+namespace {
+
+std::vector<std::unique_ptr<layer_cache>> caches_of(model const& m, session_options const& options,
+                                                    oriel::cache_shape const& shape) {
+  std::vector<std::unique_ptr<layer_cache>> all;
+  for (index i = 0; i < m.dim.layers; ++i) {
+    all.push_back(make_layer_cache(options.kv, options.rotate, shape));
+  }
+  return all;
+}
+
+}  // namespace
+
 session::session(model const& m, session_options const& options, oriel::thread_pool& pool)
     : model_(m),
       options_(options),
       pool_(pool),
       mask_(mask_of(options)),
-      cache_rows_(cache_shape_of(m.dim, options).capacity()),
-      place_bytes_(options.in_cache ? oriel::rope_table::required_bytes(rope_of(m.dim),
-                                                                        cache_rows_ + options.piece)
+      shape_(cache_shape_of(m.dim, options)),
+      caches_(caches_of(m, options, shape_)),
+      place_bytes_(options.in_cache ? oriel::rope_table::required_bytes(
+                                          rope_of(m.dim), cache_rows() + options.piece)
                                     : 0),
       places_(oriel::rope_table::make(place_bytes_, rope_of(m.dim),
-                                      options.in_cache ? cache_rows_ + options.piece : 0)),
+                                      options.in_cache ? cache_rows() + options.piece : 0)),
       plan_(oriel::plan_attend({.q_len = options.piece,
-                                .kv_len = std::min(options.context, cache_rows_ + options.piece),
+                                .kv_len = std::min(options.context, cache_rows() + options.piece),
                                 .q_heads = m.dim.q_heads,
                                 .kv_heads = m.dim.kv_heads,
                                 .head_dim = m.dim.head_dim,
                                 .chosen_blocks = options.top_k,
-                                .coded = options.in_cache},
+                                .coded = options.in_cache || options.kv != "f32" || options.rotate},
                                options.workers)),
       workspace_(plan_.workspace_bytes()) {
   auto const& d = m.dim;
-  oriel::cache_shape const shape = cache_shape_of(d, options);
-  for (index i = 0; i < d.layers; ++i) {
-    auto& bytes = cache_bytes_.emplace_back(kv_cache::required_bytes(shape));
-    require(caches_.emplace_back(bytes.span(), shape).check());
-  }
   if (options.block > 0) {
     oriel::block_shape const blocks{.block = options.block,
-                                    .blocks = std::max<index>(1, cache_rows_ / options.block),
+                                    .blocks = std::max<index>(1, cache_rows() / options.block),
                                     .kv_heads = d.kv_heads,
                                     .head_dim = d.head_dim};
     means_.reserve(static_cast<std::size_t>(d.layers));  // calls refer to them: they stay put
@@ -220,7 +229,7 @@ session::session(model const& m, session_options const& options, oriel::thread_p
 
 index session::cache_bytes() const {
   index all = 0;
-  for (auto const& bytes : cache_bytes_) all += bytes.size();
+  for (auto const& cache : caches_) all += cache->bytes();
   return all;
 }
 
@@ -242,7 +251,7 @@ rows_view session::forward(std::span<token_id const> tokens) {
     x_.row(i) = m.embedding.row(tokens[static_cast<std::size_t>(i)]);
   }
   // Where the piece begins: in the text, or behind the rows that the caches hold.
-  index const first = options_.in_cache ? oriel::any_source(caches_[0]).held() : position_;
+  index const first = options_.in_cache ? caches_[0]->held() : position_;
   for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
     double const turn = rope_of(m.dim).frequency(pair);  // radians a position
     for (index i = 0; i < n; ++i) {
@@ -293,7 +302,7 @@ void session::rotate(index tokens) {
 // blocks, their means take k first: a token may choose a block of its own piece.
 void session::attend(index layer, index tokens) {
   auto const at = static_cast<std::size_t>(layer);
-  kv_cache& cache = caches_[at];
+  layer_cache& cache = *caches_[at];
   auto const& d = model_.dim;
   using view = oriel::tensor_view<float const>;
   float const* const first = qkv_.data();
@@ -304,9 +313,8 @@ void session::attend(index layer, index tokens) {
                d.head_dim);
   oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
 
-  oriel::joined const both{cache, k, v};
-  auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_})
-                                    : oriel::any_source(both);
+  oriel::any_source const both = cache.joined_with(k, v);
+  auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_}) : both;
   oriel::attention call{.q = q, .kv = kv, .mask = mask_, .out = out};
   if (options_.block > 0) {
     require(means_[at].append(k));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "gguf.hpp"
+#include "layer_cache.hpp"
 #include "tokenizer.hpp"
 
 namespace smollm2 {
@@ -57,6 +58,8 @@ struct session_options {
   bool in_cache = false;  // rotary positions are places in the cache, not in the text
   index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
+  std::string kv = "f32";  // what the caches store, see layer_cache.hpp
+  bool rotate = false;     // behind a Hadamard rotation
 };
 
 // One sequence: a rolling cache per layer, and the scratch matrices of one piece.
@@ -75,14 +78,12 @@ class session {
   index position() const { return position_; }  // tokens so far
   session_options const& options() const { return options_; }
 
-  index cache_rows() const { return cache_rows_; }
+  index cache_rows() const { return caches_[0]->capacity(); }
   index cache_bytes() const;
   index means_bytes() const;
   index workspace_bytes() const { return workspace_.size(); }
 
  private:
-  using kv_cache = oriel::rolling_cache<oriel::f32>;
-
   void attend(index layer, index tokens);
   void rotate(index tokens);
 
@@ -92,11 +93,10 @@ class session {
   index position_ = 0;
 
   oriel::any_mask mask_;
-  index cache_rows_;  // a layer
+  oriel::cache_shape shape_;                          // of a layer's cache
+  std::vector<std::unique_ptr<layer_cache>> caches_;  // [layers]
   oriel::aligned_bytes place_bytes_;
   oriel::rope_table places_;  // the turns of keys to their places in the cache, where in_cache
-  std::vector<oriel::aligned_bytes> cache_bytes_;  // [layers]
-  std::vector<kv_cache> caches_;                   // [layers], each over its bytes
   std::vector<oriel::aligned_bytes> means_bytes_;  // [layers] with a block, else none
   std::vector<oriel::block_means> means_;
   oriel::attend_plan plan_;

@@ -5,7 +5,9 @@
 
 #include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
+#include "oriel/cache/ggml.hpp"
 #include "oriel/cache/joined.hpp"
+#include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "problem.hpp"
 
@@ -72,7 +74,8 @@ class Compact : public testing::Test {
   using cache = rolling_cache<k_name, v_name>;
 };
 using pairs = testing::Types<std::pair<bf16, bf16>, std::pair<f16, f16>, std::pair<f32, bf16>,
-                             std::pair<f16, f32>>;
+                             std::pair<f16, f32>, std::pair<int8, int4>, std::pair<int4, int2>,
+                             std::pair<q8_0, q4_0>, std::pair<bf16, int4_symmetric>>;
 TYPED_TEST_SUITE(Compact, pairs);
 
 /// Some of the calls that every kernel is tested with.

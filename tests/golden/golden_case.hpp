@@ -75,6 +75,20 @@ class golden_case {
     if (ok() && got != shape) fail(std::string(array) + ".npy has another shape");
     return {file.values<float>(), shape};
   }
+  /// An array of floats of any shape.
+  golden_tensor any_floats(char const* array) {
+    npy const file = load(array, "<f4");
+    return {file.values<float>(), file.shape};
+  }
+  /// An array of bytes, signed or not; a flat list.
+  std::vector<std::uint8_t> bytes(char const* array) {
+    npy const file = read_npy(path(array));
+    if (!file.ok()) fail(file.error);
+    if (file.ok() && file.type != "|u1" && file.type != "|i1") {
+      fail(std::string(array) + ".npy is not |u1 or |i1");
+    }
+    return {file.bytes.begin(), file.bytes.end()};
+  }
   /// An array of integers; a flat list.
   std::vector<index> integers(char const* array) {
     auto const values = load(array, "<i4").values<std::int32_t>();

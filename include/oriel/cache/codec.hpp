@@ -5,7 +5,7 @@
 #include <concepts>
 #include <cstring>
 
-#include "oriel/cache/row_reader.hpp"
+#include "oriel/cache/row_products.hpp"
 #include "oriel/simd/widen.hpp"
 
 namespace oriel::inline v0 {
@@ -17,6 +17,8 @@ namespace oriel::inline v0 {
 ///   read(rows, to)               writes the floats of stored rows, [count, dim]; row by row, each
 ///                                the same whatever is read with it
 ///   is_plain                     optional: rows are floats as they are, they need no reading
+///   chunk, get<Arch, I>(row, dim, d)   optional: the decode kernel reads registers of floats
+///                                straight from rows, `chunk<Arch>` of them at a time
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
 ///   tag                          optional: below 256, names the codec in saved bytes; without one
@@ -52,6 +54,12 @@ struct elements {
     } else {
       narrow_row<Arch>(row, dim, reinterpret_cast<T*>(to));
     }
+  }
+  template <class Arch>
+  static constexpr int chunk = 1;
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
+    return widen<Arch>(reinterpret_cast<T const*>(row) + d);
   }
   template <class Arch>
   ORIEL_INLINE static void read(row_slice const& rows, float* to) noexcept {
@@ -103,7 +111,15 @@ struct codec_functions {
       static_cast<Codec const*>(codec)->template read<Arch>(rows, to);
     }
   }
-  static constexpr row_functions table{read};
+  static constexpr row_functions table = [] {
+    if constexpr (requires { Codec::template chunk<Arch>; }) {
+      using products = coded_products<Arch, Codec>;
+      if constexpr (products::dims > 0) {
+        return row_functions{read, products::dims, products::dot, products::add};
+      }
+    }
+    return row_functions{read};
+  }();
 };
 
 }  // namespace detail

@@ -28,6 +28,16 @@ struct row_functions {
   /// or round them as it likes, by what `context`, their head and their positions say; but a row's
   /// floats must not depend on which other rows are asked for.
   void (*read)(void const* context, row_slice const& rows, float* to) noexcept = nullptr;
+
+  /// Optional, for the decode kernel: products that read rows as they go, for rows of a multiple of
+  /// `dims` floats; 0: none. They give the bits of the same products over what `read` writes.
+  ///   dot   to[r * to_step + i] = q[r * q_step ...] . row i, for r < count
+  ///   add   acc[r * acc_step + d] += sum over i of weight[r * weight_step + i] * row i [d]
+  index dims = 0;
+  void (*dot)(row_slice const& rows, float const* q, index q_step, int count, float* to,
+              index to_step) noexcept = nullptr;
+  void (*add)(row_slice const& rows, float const* weight, index weight_step, int count, float* acc,
+              index acc_step) noexcept = nullptr;
 };
 
 /// What stands between stored rows and their floats; none: the rows are floats, and are read where
@@ -37,6 +47,10 @@ struct row_reader {
   void const* context = nullptr;
 
   ORIEL_INLINE constexpr explicit operator bool() const noexcept { return functions != nullptr; }
+  /// Are there products over rows of `dim` floats?
+  ORIEL_INLINE constexpr bool multiplies(index dim) const noexcept {
+    return functions != nullptr && functions->dims > 0 && dim % functions->dims == 0;
+  }
   ORIEL_INLINE void operator()(row_slice const& rows, float* to) const noexcept {
     functions->read(context, rows, to);
   }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "oriel/cache/row_products.hpp"
 #include "oriel/cache/source.hpp"
 #include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
@@ -26,6 +27,8 @@ class decode_tile {
 
   /// Rows that are read at a time where they are not stored as floats: they stay in L1.
   static constexpr index chunk_keys = 16;
+  /// Keys that are multiplied where they lie between two requests for values.
+  static constexpr index product_keys = 8;
 
   /// Scores and chunks of rows live only within a key tile: the tiles of a block share `scores`
   /// [rows, tile_keys] and `chunk` [chunk_keys, max(head_dim, v_dim)], which may be null where all
@@ -65,9 +68,24 @@ class decode_tile {
   /// Scores of the keys of `run`, whose values are asked for meanwhile.
   void score(kv_run const& run, index at, int count) noexcept {
     v_ = fetch(run.v, run.rows);
-    in_chunks(run, run.k, head_dim_, [&](float_rows const& k, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                               ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
+    if (run.k.reader.multiplies(head_dim_)) {
+      for_each_chunk(run, run.k, head_dim_, product_keys,
+                     [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
+                       v_.lines(v_.lines_in(keys.count));
+                       ask_ahead(keys, run.k.bytes);
+                       run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at + done,
+                                                   tile_keys);
+                     });
+      return;
+    }
+    in_chunks(run, run.k, head_dim_, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
+      for (index i = 0; i < k.count; i += lanes<Arch>) {
+        index const end = min_of(i + lanes<Arch>, k.count);
+        in_row_blocks<Arch>(
+            count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+              score_rows<Rows>(k, at + done, r, {i, end});
+            });
+      }
     });
   }
 
@@ -126,9 +144,20 @@ class decode_tile {
 
   /// acc += P V for the keys of `run`.
   void accumulate(kv_run const& run, index at, int count) noexcept {
-    in_chunks(run, run.v, leaf_.v_dim, [&](float_rows const& v, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                               ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+    if (run.v.reader.multiplies(leaf_.v_dim)) {
+      for_each_chunk(run, run.v, leaf_.v_dim, chunk_keys,
+                     [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
+                       next_k_.lines(next_k_.lines_in(values.count));
+                       ask_ahead(values, run.v.bytes);
+                       run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
+                                                   leaf_.acc, leaf_.stride());
+                     });
+      return;
+    }
+    in_chunks(run, run.v, leaf_.v_dim, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
+      in_row_blocks<Arch>(count,
+                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
     });
   }
 
@@ -152,175 +181,82 @@ class decode_tile {
   }
 
  private:
-  /// A chunk of keys or values as floats.
-  struct float_rows {
-    float const* data;
-    index stride;          ///< floats
-    index count;           ///< at most chunk_keys
-    std::uintptr_t ahead;  ///< bytes from a line to the one to ask for
-  };
+  using stored = float_rows<Arch>;
 
   ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& rows, index count) const noexcept {
     return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(rows, count);
   }
-
-  /// Calls f(rows, n) for chunk after chunk of rows as floats, behind the first n: where they lie,
-  /// or as they are read.
-  template <class F>
-  ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
-                              F&& f) const noexcept {
-    bool const coded = static_cast<bool>(of.reader);
-    row_slice chunk = run.slice(of, dim);
-    for (index done = 0; done < run.rows; done += chunk_keys) {
-      chunk.count = min_of(chunk_keys, run.rows - done);
-      chunk.data = of.data + done * of.stride;
-      chunk.first = run.first + done;
-      if (!coded) {
-        auto const ahead = static_cast<std::uintptr_t>(ahead_);
-        f(float_rows{of.row(done), of.float_stride(), chunk.count, ahead}, done);
-        continue;
-      }
-      if (ahead_ > 0) ask_ahead(chunk, of.bytes);
-      of.reader(chunk, chunk_);
-      f(float_rows{chunk_, dim, chunk.count, 0}, done);
-    }
-  }
-
   /// Asks for the lines `ahead_` bytes behind those of some rows.
   void ask_ahead(row_slice const& rows, index bytes) const noexcept {
-    for (index i = 0; i < rows.count; ++i) {
+    for (index i = 0; ahead_ > 0 && i < rows.count; ++i) {
       auto const row = reinterpret_cast<std::uintptr_t>(rows.data) +
                        static_cast<std::uintptr_t>(i * rows.stride + ahead_);
       for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
     }
   }
-  ORIEL_INLINE static void ask(float const* line, std::uintptr_t ahead) noexcept {
-    prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + ahead);
-  }
 
-  /// Rows in blocks of 8, 4 or 1, of as many as a register has lanes at most. The last block may
-  /// compute up to 3 rows too many: the memory is what takes the time, and nobody reads them.
+  /// Calls f(rows, n) for chunk after chunk of the rows of `of` as floats, behind the first n: where
+  /// they lie, or as they are read.
   template <class F>
-  ORIEL_INLINE static void in_row_blocks(int count, F&& f) noexcept {
-    constexpr int most = lanes<Arch> < 8 ? 4 : 8;
-    if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
-    for (int r = 0; r < count; r += most) {
-      if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
-      f(std::integral_constant<int, most>{}, r);
+  ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
+                              F&& f) const noexcept {
+    bool const coded = static_cast<bool>(of.reader);
+    for_each_chunk(run, of, dim, chunk_keys,
+                   [&](row_slice const& chunk, index done) ORIEL_INLINE_LAMBDA {
+                     if (!coded) {
+                       auto const ahead = static_cast<std::uintptr_t>(ahead_);
+                       f(stored(of.row(done), of.float_stride(), chunk.count, dim, ahead), done);
+                       return;
+                     }
+                     ask_ahead(chunk, of.bytes);
+                     of.reader(chunk, chunk_);
+                     f(stored(chunk_, dim, chunk.count, dim), done);
+                   });
+  }
+  /// Calls f(rows, n) for up to `most` stored rows at a time, behind the first n.
+  template <class F>
+  ORIEL_INLINE static void for_each_chunk(kv_run const& run, stored_rows const& of, index dim,
+                                          index most, F&& f) noexcept {
+    row_slice chunk = run.slice(of, dim);
+    for (index done = 0; done < run.rows; done += chunk.count) {
+      chunk.count = min_of(most, run.rows - done);
+      chunk.data = of.data + done * of.stride;
+      chunk.first = run.first + done;
+      f(chunk, done);
     }
   }
 
-  /// The products of the first row with a key, lane by lane.
-  ORIEL_INLINE vec<Arch> product(float const* k, std::uintptr_t ahead) const noexcept {
-    vec<Arch> sum = broadcast<Arch>(0.0f);
-    index d = 0;
-    for (; d + lanes<Arch> <= head_dim_; d += lanes<Arch>) {
-      ask(k + d, ahead);
-      sum = fma<Arch>(load<Arch>(q_ + d), load<Arch>(k + d), sum);
-    }
-    if (d == head_dim_) return sum;
-    ask(k + d, ahead);
-    return fma<Arch>(load<Arch>(q_ + d), load_partial<Arch>(k + d, static_cast<int>(head_dim_ - d)),
-                     sum);
-  }
-
-  /// Scores of `lanes / Rows` keys x Rows rows at a time: as many sums as a register has lanes, so
-  /// that one transpose-and-add reduces them all.
+  /// Scores of the rows `part` of `keys` for Rows query rows from `row` on.
   template <int Rows>
-  void score_rows(float_rows const& run, index at, int row) noexcept {
-    constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
-    index const whole = head_dim_ / lanes<Arch> * lanes<Arch>;
-    int const rest = static_cast<int>(head_dim_ - whole);
-    for (index i = 0; i < run.count; i += keys) {
-      if (row == 0) v_.lines(v_.lines_in(keys));
-      float const* k[keys];
-      for (int j = 0; j < keys; ++j) {  // past the end: the last key again
-        index const key = min_of(i + j, run.count - 1);
-        k[j] = run.data + key * run.stride;
-      }
-      vec<Arch> sum[lanes<Arch>];
-      unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
-      auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
-        vec<Arch> q[Rows];
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-          q[r] = load<Arch>(q_ + (row + r) * padded_dim_ + d);
-        });
-        unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-          vec<Arch> const x = key_part(k[j] + d);
-          ask(k[j] + d, run.ahead);
-          unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-            sum[r * keys + j] = fma<Arch>(q[r], x, sum[r * keys + j]);
-          });
-        });
-      };
-      if constexpr (Rows == 1) {  // one key after the other, so that memory is read in order
-        unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA { sum[j] = product(k[j], run.ahead); });
-      } else {
-        for (index d = 0; d < whole; d += lanes<Arch>) {
-          add(d, [](float const* from) ORIEL_INLINE_LAMBDA { return load<Arch>(from); });
-        }
-        if (rest > 0) {
-          add(whole, [rest](float const* from)
-                         ORIEL_INLINE_LAMBDA { return load_partial<Arch>(from, rest); });
-        }
-      }
-      float total[lanes<Arch>];
-      store<Arch>(total, sum_rows<Arch>(sum));
-      float* const to = s_ + row * tile_keys + at + i;
-      if (i + keys <= run.count) {
-        unroll<Rows * keys>(
-            [&](int n) ORIEL_INLINE_LAMBDA { to[n / keys * tile_keys + n % keys] = total[n]; });
-      } else {
-        for (int r = 0; r < Rows; ++r) {
-          for (index j = 0; i + j < run.count; ++j) to[r * tile_keys + j] = total[r * keys + j];
-        }
-      }
-    }
+  void score_rows(stored const& keys, index at, int row, range part) noexcept {
+    dot_rows<Arch, Rows>(keys, part, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
+                         tile_keys, [&](int n) ORIEL_INLINE_LAMBDA {
+                           if (row == 0) v_.lines(v_.lines_in(n));
+                         });
   }
 
-  /// acc += P V for Rows rows, as many registers of each as fill half the register file.
+  /// acc += P V for Rows rows.
   template <int Rows>
-  void accumulate_rows(float_rows const& run, index at, int row) noexcept {
-    constexpr int half = register_count<Arch> / 2;
-    constexpr int wide = half / Rows > 8 ? 8 : half / Rows;
+  void accumulate_rows(stored const& values, index at, int row) noexcept {
+    constexpr int wide = value_registers<Arch, Rows>;
+    auto const block = [&]<int Wide>(std::integral_constant<int, Wide>, index d,
+                                     int width) ORIEL_INLINE_LAMBDA {
+      add_rows<Arch, Rows, Wide>(values, s_ + row * tile_keys + at, tile_keys,
+                                 leaf_.acc + row * leaf_.stride(), leaf_.stride(), d, width,
+                                 [&](index i) ORIEL_INLINE_LAMBDA {
+                                   if (row == 0 && i % 4 == 0) {
+                                     next_k_.lines(4 * Wide * lanes<Arch> / 16);
+                                   }
+                                 });
+    };
     index d = 0;
     for (; d + wide * lanes<Arch> <= leaf_.v_dim; d += wide * lanes<Arch>) {
-      accumulate_block<Rows, wide>(run, at, row, d, lanes<Arch>);
+      block(std::integral_constant<int, wide>{}, d, lanes<Arch>);
     }
     for (; d < leaf_.v_dim; d += lanes<Arch>) {
       int const width = static_cast<int>(min_of(lanes<Arch>, leaf_.v_dim - d));
-      accumulate_block<Rows, 1>(run, at, row, d, width);
+      block(std::integral_constant<int, 1>{}, d, width);
     }
-  }
-
-  template <int Rows, int Wide>
-  ORIEL_INLINE void accumulate_block(float_rows const& run, index at, int row, index d,
-                                     int width) noexcept {
-    vec<Arch> sum[Rows][Wide];
-    float* const acc = leaf_.acc + row * leaf_.stride() + d;
-    unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
-        sum[r][j] = load<Arch>(acc + r * leaf_.stride() + j * lanes<Arch>);
-      });
-    });
-    float const* const weight = s_ + row * tile_keys + at;
-    float const* v = run.data + d;
-    for (index i = 0; i < run.count; ++i, v += run.stride) {
-      if (row == 0 && i % 4 == 0) next_k_.lines(4 * Wide * lanes<Arch> / 16);
-      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
-        ask(v + j * lanes<Arch>, run.ahead);
-        vec<Arch> const x = Wide == 1 && width < lanes<Arch> ? load_partial<Arch>(v, width)
-                                                             : load<Arch>(v + j * lanes<Arch>);
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-          sum[r][j] = fma<Arch>(broadcast<Arch>(weight[r * tile_keys + i]), x, sum[r][j]);
-        });
-      });
-    }
-    unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
-        store<Arch>(acc + r * leaf_.stride() + j * lanes<Arch>, sum[r][j]);
-      });
-    });
   }
 
   index head_dim_ = 0;

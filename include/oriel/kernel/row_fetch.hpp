@@ -57,7 +57,24 @@ class row_fetch {
     at_ += stride_ - lines_ * line_bytes;
   }
   void lines(index count) noexcept {
-    for (index i = min_of(count, left_); i > 0; --i) line();
+    count = max_of(0, min_of(count, left_));
+    for (; count > 0 && next_ != 0; --count) line();
+    // Whole turns, with nothing in memory that the next one waits for.
+    index at = at_;
+    index row_end = row_end_;
+    left_ -= round_down(count, parts);
+    for (; count >= parts; count -= parts) {
+      unroll<parts>([&](int i) ORIEL_INLINE_LAMBDA {
+        prefetch_l2(part_[i] + static_cast<std::uintptr_t>(at));
+      });
+      at += line_bytes;
+      if (at < row_end) continue;
+      row_end += stride_;
+      at += stride_ - lines_ * line_bytes;
+    }
+    at_ = at;
+    row_end_ = row_end;
+    for (; count > 0; --count) line();
   }
   /// Lines in `count` rows.
   ORIEL_INLINE index lines_in(index count) const noexcept { return count * lines_; }

@@ -66,6 +66,15 @@ ORIEL_INLINE vec<Arch> floor(vec<Arch> x) noexcept {
   return xsimd::floor(x);
 }
 
+/// The nearest integer, as a float; of two the even one.
+template <class Arch>
+ORIEL_INLINE vec<Arch> nearest(vec<Arch> x) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) return _mm512_maskz_roundscale_ps(every_lane, x, 0x08);
+#endif
+  return xsimd::nearbyint(x);
+}
+
 /// Is a > b in any lane?
 template <class Arch>
 ORIEL_INLINE bool any_greater(vec<Arch> a, vec<Arch> b) noexcept {

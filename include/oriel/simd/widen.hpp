@@ -3,6 +3,8 @@
 // on every instruction set.
 #pragma once
 
+#include <cstddef>
+
 #include "oriel/core/float16.hpp"
 #include "oriel/simd/vec.hpp"
 
@@ -37,6 +39,30 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
   float lane[lanes<Arch>];
   unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { lane[i] = static_cast<float>(from[i]); });
   return load<Arch>(lane);
+}
+
+/// A register whose lanes are all one element: float, bf16 or f16.
+template <class Arch, class T>
+ORIEL_INLINE vec<Arch> broadcast_widened(T x) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
+    return _mm512_maskz_cvtph_ps(every_lane, _mm256_set1_epi16(static_cast<short>(x.bits)));
+  }
+#if defined(__F16C__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
+    return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(x.bits)));
+  }
+#endif
+#endif
+  return broadcast<Arch>(static_cast<float>(x));
+}
+
+/// Writes the first `count` lanes of a register, all of them by one plain store, which a load that
+/// follows needn't wait for.
+template <class Arch>
+ORIEL_INLINE void store_some(float* to, vec<Arch> x, int count) noexcept {
+  if (count == lanes<Arch>) return store<Arch>(to, x);
+  store_partial<Arch>(to, x, count);
 }
 
 /// Writes a register's floats as `lanes<Arch>` elements: float, bf16, f16.
@@ -74,20 +100,53 @@ ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
   unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { to[i] = static_cast<T>(lane[i]); });
 }
 
+/// A register of floats from the bits [shift, shift + Bits) of `lanes<Arch>` bytes: from 0 to
+/// 2^Bits - 1, of 8 bits with a sign from -128 to 127.
+template <class Arch, int Bits, bool Signed = false>
+ORIEL_INLINE vec<Arch> widen_bits(std::byte const* from, int shift = 0) noexcept {
+  static_assert(Bits == 8 || !Signed);
+  constexpr int mask = (1 << Bits) - 1;
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    __m128i const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
+    __m512i x = Signed ? _mm512_maskz_cvtepi8_epi32(every_lane, bytes)
+                       : _mm512_maskz_cvtepu8_epi32(every_lane, bytes);
+    if (shift > 0) x = _mm512_maskz_srli_epi32(every_lane, x, static_cast<unsigned>(shift));
+    if (shift + Bits < 8) x = _mm512_and_si512(x, _mm512_set1_epi32(mask));
+    return _mm512_maskz_cvtepi32_ps(every_lane, x);
+  }
+#if defined(__AVX2__)
+  if constexpr (x86_bytes<Arch> == 32) {
+    __m128i const bytes = _mm_loadl_epi64(reinterpret_cast<__m128i const*>(from));
+    __m256i x = Signed ? _mm256_cvtepi8_epi32(bytes) : _mm256_cvtepu8_epi32(bytes);
+    if (shift > 0) x = _mm256_srli_epi32(x, shift);
+    if (shift + Bits < 8) x = _mm256_and_si256(x, _mm256_set1_epi32(mask));
+    return _mm256_cvtepi32_ps(x);
+  }
+#endif
+#endif
+  float lane[lanes<Arch>];
+  unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA {
+    int const byte = std::to_integer<int>(from[i]);
+    lane[i] = static_cast<float>(Signed ? (byte ^ 0x80) - 0x80 : byte >> shift & mask);
+  });
+  return load<Arch>(lane);
+}
+
 /// `count` floats from as many elements.
 template <class Arch, class T>
 void widen_row(T const* from, index count, float* to) noexcept {
-  index d = 0;
-  for (; d + lanes<Arch> <= count; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
-  for (; d < count; ++d) to[d] = static_cast<float>(from[d]);
+  index const whole = count / lanes<Arch> * lanes<Arch>;
+  for (index d = 0; d < whole; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
+  for (index d = whole; d < count; ++d) to[d] = static_cast<float>(from[d]);
 }
 
 /// `count` elements from as many floats.
 template <class Arch, class T>
 void narrow_row(float const* from, index count, T* to) noexcept {
-  index d = 0;
-  for (; d + lanes<Arch> <= count; d += lanes<Arch>) narrow<Arch>(to + d, load<Arch>(from + d));
-  for (; d < count; ++d) to[d] = static_cast<T>(from[d]);
+  index const whole = count / lanes<Arch> * lanes<Arch>;
+  for (index d = 0; d < whole; d += lanes<Arch>) narrow<Arch>(to + d, load<Arch>(from + d));
+  for (index d = whole; d < count; ++d) to[d] = static_cast<T>(from[d]);
 }
 
 }  // namespace oriel::inline v0

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSL-1.0
+// Codes of 8, 4 or 2 bits, with a scale per token and group of channels.
+#pragma once
+
+#include "oriel/cache/codec.hpp"
+#include "oriel/cache/rounding.hpp"
+
+namespace oriel::inline v0 {
+
+/// Rows of unsigned codes of 8, 4 or 2 bits, rounded up to 16 bytes: code i lies in byte
+/// i / B * 16 + i % 16, B = 128 / Bits, from bit i % B / 16 * Bits on.
+template <int Bits, bool Signed = false>
+struct code_rows {
+  static_assert(Bits == 8 || Bits == 4 || Bits == 2);
+  static constexpr int per_byte = 8 / Bits;
+  static constexpr int block = 16 * per_byte;  ///< codes in 16 bytes
+
+  ORIEL_INLINE static constexpr index bytes(index count) noexcept {
+    return ceil_div(count, block) * 16;
+  }
+  /// Sets code i, which was 0.
+  ORIEL_INLINE static void put(std::byte* row, index i, unsigned code) noexcept {
+    auto const shift = static_cast<int>(i % block / 16) * Bits;
+    auto const bits = (code & ((1u << Bits) - 1)) << shift;
+    row[i / block * 16 + i % 16] |= std::byte(static_cast<unsigned char>(bits));
+  }
+  /// Register I of the codes in 16 bytes, as floats.
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* from) noexcept {
+    constexpr int at = I * lanes<Arch>;
+    return widen_bits<Arch, Bits, Signed>(from + at % 16, at / 16 * Bits);
+  }
+  /// Calls f(codes as floats, first of them, how many) for all codes of a row in order.
+  template <class Arch, class F>
+  ORIEL_INLINE static void for_each(std::byte const* row, index count, F&& f) noexcept {
+    for (index at = 0; at < count; at += block) {
+      unroll<per_byte>([&](int part) ORIEL_INLINE_LAMBDA {
+        unroll<16 / lanes<Arch>>([&](int j) ORIEL_INLINE_LAMBDA {
+          index const d = at + part * 16 + j * lanes<Arch>;
+          if (d >= count) return;
+          f(widen_bits<Arch, Bits, Signed>(row + at / per_byte + j * lanes<Arch>, part * Bits), d,
+            static_cast<int>(min_of(lanes<Arch>, count - d)));
+        });
+      });
+    }
+  }
+};
+
+/// Numbers x ~ scale * code + zero, as codes of Bits bits: zero = min x, scale = (max x - zero) /
+/// (2^Bits - 1), both rounded to Parameter. What that can't hold, or a number that is infinite or
+/// NaN, makes scale NaN, and so all that is read.
+template <int Bits, class Parameter>
+struct linear {
+  float scale = 0.0f;
+  float zero = 0.0f;
+
+  template <class Arch>
+  static linear over(float const* x, index count, float* code) noexcept {
+    extent const all = extent_of<Arch>(x, count);
+    linear of;
+    of.zero = static_cast<float>(Parameter(all.low));
+    of.scale = static_cast<float>(Parameter((all.high - of.zero) / most));
+    if (!all.finite || !__builtin_isfinite(of.scale) || !__builtin_isfinite(of.zero)) {
+      of = {std::numeric_limits<float>::quiet_NaN(), 0.0f};
+    }
+    vec<Arch> const from = broadcast<Arch>(of.zero);
+    vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
+    whole_numbers<Arch>(x, count, 0.0f, most, code,
+                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return (at - from) / step; });
+    return of;
+  }
+
+ private:
+  static constexpr float most = static_cast<float>((1 << Bits) - 1);
+};
+
+/// The same without a zero: x ~ scale * code, code from -(2^(Bits-1) - 1) on, scale = max |x| /
+/// (2^(Bits-1) - 1).
+template <int Bits, class Parameter>
+struct symmetric {
+  float scale = 0.0f;
+
+  template <class Arch>
+  static symmetric over(float const* x, index count, float* code) noexcept {
+    extent const all = extent_of<Arch>(x, count);
+    float const top = all.high > -all.low ? all.high : -all.low;
+    symmetric of{static_cast<float>(Parameter(top / most))};
+    if (!all.finite || !__builtin_isfinite(of.scale)) {
+      of.scale = std::numeric_limits<float>::quiet_NaN();
+    }
+    vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
+    whole_numbers<Arch>(x, count, -most, most, code,
+                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return at / step; });
+    return of;
+  }
+
+ private:
+  static constexpr float most = static_cast<float>((1 << (Bits - 1)) - 1);
+};
+
+/// Rows of codes with a scale, and with ZeroPoint a zero, per token and `Group` consecutive
+/// channels: `linear` or `symmetric` over them.
+///
+/// Bytes   Bits / 8 per channel (rounded up to 16 bytes), then a scale per group, then with
+///         ZeroPoint a zero per group, both of type Parameter (f16 or float). Any row size.
+/// Codes   as code_rows; symmetric ones are stored with 2^(Bits-1) added, of 8 bits as signed ones.
+/// Error   |x - read| <= 0.51 scale, with a zero of type f16 2^-11 |zero| more; a scale that f16
+///         holds as a denormal, below 2^-14, has an error of 2^-25 that counts once per code unit.
+/// Other   a group that holds an infinity or a NaN, or whose scale or zero is not finite as a
+///         Parameter, reads as NaN. A group of zeros reads as 0.
+/// Bits    of what is read are the same on every instruction set but for a float zero on those
+///         without FMA.
+template <int Bits, int Group, bool ZeroPoint, class Parameter>
+struct quantized {
+  static_assert(Group % 16 == 0 && Group > 0);
+  static constexpr bool is_signed = Bits == 8 && !ZeroPoint;
+  using codes = code_rows<Bits, is_signed>;
+  static constexpr int offset = ZeroPoint || is_signed ? 0 : 1 << (Bits - 1);  ///< of stored codes
+
+  ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
+    if (dim > max_coded_dim) return saturating_mul(dim, sizeof(float));  // refused by its check
+    constexpr index parameters = (ZeroPoint ? 2 : 1) * sizeof(Parameter);
+    return codes::bytes(dim) + groups(dim) * parameters;
+  }
+
+  template <class Arch>
+  static void encode(float const* row, index dim, index /*head*/, std::byte* to) noexcept {
+    for (index i = 0; i < codes::bytes(dim); ++i) to[i] = std::byte{0};
+    for (index at = 0; at < dim; at += Group) {
+      index const count = min_of(Group, dim - at);
+      float code[Group];
+      if constexpr (ZeroPoint) {
+        auto const of = linear<Bits, Parameter>::template over<Arch>(row + at, count, code);
+        put(to, dim, at / Group, of.scale);
+        put(to, dim, groups(dim) + at / Group, of.zero);
+      } else {
+        auto const of = symmetric<Bits, Parameter>::template over<Arch>(row + at, count, code);
+        put(to, dim, at / Group, of.scale);
+      }
+      for (index i = 0; i < count; ++i) {
+        codes::put(to, at + i, static_cast<unsigned>(static_cast<int>(code[i]) + offset));
+      }
+    }
+  }
+
+  template <class Arch>
+  static void read(row_slice const& rows, float* to) noexcept {
+    for (index i = 0; i < rows.count; ++i, to += rows.dim) {
+      std::byte const* const row = rows.data + i * rows.stride;
+      codes::template for_each<Arch>(
+          row, rows.dim, [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
+            store_some<Arch>(to + d, value<Arch>(code, row, rows.dim, d), width);
+          });
+    }
+  }
+  template <class Arch>
+  static constexpr int chunk = codes::block / lanes<Arch>;
+  template <class Arch, int I>
+  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index dim, index d) noexcept {
+    return value<Arch>(codes::template get<Arch, I>(row + d / codes::per_byte), row, dim,
+                       d + I * lanes<Arch>);
+  }
+
+ private:
+  /// The floats of a register of codes that begins at channel d.
+  template <class Arch>
+  ORIEL_INLINE static vec<Arch> value(vec<Arch> code, std::byte const* row, index dim,
+                                      index d) noexcept {
+    vec<Arch> const scale = parameter<Arch>(row, dim, d / Group);
+    if constexpr (ZeroPoint) {
+      return fma<Arch>(code, scale, parameter<Arch>(row, dim, groups(dim) + d / Group));
+    } else if constexpr (offset == 0) {
+      return code * scale;
+    } else {
+      return (code - broadcast<Arch>(offset)) * scale;
+    }
+  }
+  ORIEL_INLINE static constexpr index groups(index dim) noexcept { return ceil_div(dim, Group); }
+  ORIEL_INLINE static void put(std::byte* row, index dim, index i, float x) noexcept {
+    auto const stored = Parameter(x);
+    std::memcpy(row + codes::bytes(dim) + i * static_cast<index>(sizeof stored), &stored,
+                sizeof stored);
+  }
+  template <class Arch>
+  ORIEL_INLINE static vec<Arch> parameter(std::byte const* row, index dim, index i) noexcept {
+    Parameter stored;
+    std::memcpy(&stored, row + codes::bytes(dim) + i * static_cast<index>(sizeof stored),
+                sizeof stored);
+    return broadcast_widened<Arch>(stored);
+  }
+};
+
+/// 8 bits, symmetric, per 32 channels: 136 bytes per 128 channels.
+using int8 = quantized<8, 32, false, f16>;
+/// 4 bits with a zero point, per 32 channels: 80 bytes per 128 channels.
+using int4 = quantized<4, 32, true, f16>;
+/// 4 bits, symmetric, per 32 channels: 72 bytes per 128 channels.
+using int4_symmetric = quantized<4, 32, false, f16>;
+/// 2 bits with a zero point, per 32 channels: 48 bytes per 128 channels.
+using int2 = quantized<2, 32, true, f16>;
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSL-1.0
+// Products with rows where they lie: few queries with keys, few weights with values. Lanes are
+// channels.
+#pragma once
+
+#include "oriel/cache/row_reader.hpp"
+#include "oriel/simd/transpose.hpp"
+
+namespace oriel::inline v0 {
+
+/// Calls f(Rows, first) for `count` rows in blocks of 8, 4 or 1, of as many as a register has lanes
+/// at most. The last block may hold up to 3 rows too many: the memory is what takes the time, and
+/// nobody reads them.
+template <class Arch, class F>
+ORIEL_INLINE void in_row_blocks(int count, F&& f) noexcept {
+  constexpr int most = lanes<Arch> < 8 ? 4 : 8;
+  if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
+  for (int r = 0; r < count; r += most) {
+    if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
+    f(std::integral_constant<int, most>{}, r);
+  }
+}
+
+/// Registers of a row of values that are summed at a time for `Rows` rows of weights: half the
+/// register file, 8 at most.
+template <class Arch, int Rows>
+inline constexpr int value_registers =
+    register_count<Arch> / 2 / Rows > 8 ? 8 : register_count<Arch> / 2 / Rows;
+
+/// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie behind one another, and
+/// get<I> is the I-th of those from channel d on. Each that is loaded asks for the line `ahead` bytes
+/// behind it.
+template <class Arch>
+class float_rows {
+ public:
+  static constexpr int chunk = 1;
+  ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
+                          std::uintptr_t line_ahead = 0) noexcept
+      : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), ahead_(line_ahead) {}
+
+  index count;
+  index dim;
+
+  ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
+  template <int I>
+  ORIEL_INLINE vec<Arch> get(float const* row, index d) const noexcept {
+    ask(row + d + I * lanes<Arch>);
+    return load<Arch>(row + d + I * lanes<Arch>);
+  }
+  ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) const noexcept {
+    ask(row + d);
+    return load_partial<Arch>(row + d, width);
+  }
+
+ private:
+  ORIEL_INLINE void ask(float const* line) const noexcept {
+    prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + ahead_);
+  }
+
+  float const* data_;
+  index stride_;  ///< floats
+  std::uintptr_t ahead_;
+};
+
+/// The products of a row with q, lane by lane, in ascending channels.
+template <class Arch, class Stored, class Row>
+ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q) noexcept {
+  constexpr index step = Stored::chunk * lanes<Arch>;
+  vec<Arch> sum = broadcast<Arch>(0.0f);
+  index d = 0;
+  for (; d + step <= stored.dim; d += step) {
+    [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+      ((sum = fma<Arch>(load<Arch>(q + d + I * lanes<Arch>), stored.template get<I>(row, d), sum)),
+       ...);
+    }
+    (std::make_integer_sequence<int, Stored::chunk>{});
+  }
+  if constexpr (Stored::chunk == 1) {
+    if (d < stored.dim) {
+      int const width = static_cast<int>(stored.dim - d);
+      sum = fma<Arch>(load<Arch>(q + d), stored.rest(row, d, width), sum);
+    }
+  }
+  return sum;
+}
+
+/// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for the rows i in `part` and
+/// r < Rows: `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
+/// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
+/// 0 to a register.
+template <class Arch, int Rows, class Stored, class F>
+ORIEL_INLINE void dot_rows(Stored const& stored, range part, float const* q, index q_step,
+                           float* to, index to_step, F&& before) noexcept {
+  constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
+  constexpr index step = Stored::chunk * lanes<Arch>;
+  index const whole = stored.dim / step * step;
+  int const rest = static_cast<int>(stored.dim - whole);
+  for (index i = part.begin; i < part.end; i += keys) {
+    before(keys);
+    decltype(stored.row(0)) k[keys];
+    for (int j = 0; j < keys; ++j) k[j] = stored.row(min_of(i + j, stored.count - 1));
+    vec<Arch> sum[lanes<Arch>];
+    unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
+    auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
+      vec<Arch> x[Rows];
+      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
+      unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
+        vec<Arch> const y = key_part(k[j]);
+        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+          sum[r * keys + j] = fma<Arch>(x[r], y, sum[r * keys + j]);
+        });
+      });
+    };
+    if constexpr (Rows == 1) {  // one row after the other, so that memory is read in order
+      unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA { sum[j] = row_product<Arch>(stored, k[j], q); });
+    } else {
+      for (index d = 0; d < whole; d += step) {
+        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+          (add(d + I * lanes<Arch>,
+               [&](auto const* row) ORIEL_INLINE_LAMBDA { return stored.template get<I>(row, d); }),
+           ...);
+        }
+        (std::make_integer_sequence<int, Stored::chunk>{});
+      }
+      if constexpr (Stored::chunk == 1) {
+        if (rest > 0) {
+          add(whole,
+              [&](auto const* row) ORIEL_INLINE_LAMBDA { return stored.rest(row, whole, rest); });
+        }
+      }
+    }
+    float total[lanes<Arch>];
+    store<Arch>(total, sum_rows<Arch>(sum));
+    float* const out = to + i;
+    if (i + keys <= stored.count) {
+      unroll<Rows * keys>(
+          [&](int n) ORIEL_INLINE_LAMBDA { out[n / keys * to_step + n % keys] = total[n]; });
+    } else {
+      for (int r = 0; r < Rows; ++r) {
+        for (index j = 0; i + j < stored.count; ++j) out[r * to_step + j] = total[r * keys + j];
+      }
+    }
+  }
+}
+
+/// acc[r * acc_step + d] += sum over i of weight[r * weight_step + i] * row i [d], in order, for
+/// r < Rows and Wide registers of channels from d on; of one register `width` channels are there.
+/// before(i) is called before row i.
+template <class Arch, int Rows, int Wide, class Stored, class F>
+ORIEL_INLINE void add_rows(Stored const& stored, float const* weight, index weight_step, float* acc,
+                           index acc_step, index d, int width, F&& before) noexcept {
+  vec<Arch> sum[Rows][Wide];
+  acc += d;
+  unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+    unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+      sum[r][j] = load<Arch>(acc + r * acc_step + j * lanes<Arch>);
+    });
+  });
+  for (index i = 0; i < stored.count; ++i) {
+    before(i);
+    auto const* const row = stored.row(i);
+    auto const add = [&](int j, vec<Arch> x) ORIEL_INLINE_LAMBDA {
+      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+        sum[r][j] = fma<Arch>(broadcast<Arch>(weight[r * weight_step + i]), x, sum[r][j]);
+      });
+    };
+    if constexpr (Wide == 1 && Stored::chunk == 1) {
+      add(0, width < lanes<Arch> ? stored.rest(row, d, width) : stored.template get<0>(row, d));
+    } else {
+      [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
+        constexpr int chunk = Stored::chunk;
+        (add(J, stored.template get<J % chunk>(row, d + J / chunk * chunk * lanes<Arch>)), ...);
+      }
+      (std::make_integer_sequence<int, Wide>{});
+    }
+  }
+  unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+    unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+      store<Arch>(acc + r * acc_step + j * lanes<Arch>, sum[r][j]);
+    });
+  });
+}
+
+/// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
+/// Codec::get<Arch, I> is the I-th from channel d on.
+template <class Arch, class Codec>
+struct coded_rows {
+  static constexpr int chunk = Codec::template chunk<Arch>;
+  row_slice const& rows;
+  index count = rows.count;
+  index dim = rows.dim;
+
+  ORIEL_INLINE std::byte const* row(index i) const noexcept { return rows.data + i * rows.stride; }
+  template <int I>
+  ORIEL_INLINE vec<Arch> get(std::byte const* row, index d) const noexcept {
+    return Codec::template get<Arch, I>(row, dim, d);
+  }
+  ORIEL_INLINE vec<Arch> rest(std::byte const*, index, int) const noexcept {
+    return broadcast<Arch>(0.0f);  // never: dim is whole chunks
+  }
+};
+
+/// The products over rows of a codec, behind pointers. dim is a multiple of row_functions::dims.
+template <class Arch, class Codec>
+struct coded_products {
+  using stored = coded_rows<Arch, Codec>;
+  static constexpr int chunk = stored::chunk;
+  /// Channels of which rows must be a multiple; 0: the registers don't hold a chunk for 8 rows.
+  static constexpr int fewest = value_registers<Arch, (lanes<Arch> < 8 ? 4 : 8)>;
+  static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
+
+  static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
+                  index to_step) noexcept {
+    in_row_blocks<Arch>(
+        count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+          dot_rows<Arch, Rows>(stored{rows}, {0, rows.count}, q + r * q_step, q_step,
+                               to + r * to_step, to_step, [](int) ORIEL_INLINE_LAMBDA {});
+        });
+  }
+  static void add(row_slice const& rows, float const* weight, index weight_step, int count,
+                  float* acc, index acc_step) noexcept {
+    in_row_blocks<Arch>(
+        count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+          constexpr int wide = value_registers<Arch, Rows>;
+          auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
+                                           index d) ORIEL_INLINE_LAMBDA {
+            add_rows<Arch, Rows, Wide>(stored{rows}, weight + r * weight_step, weight_step,
+                                       acc + r * acc_step, acc_step, d, lanes<Arch>,
+                                       [](index) ORIEL_INLINE_LAMBDA {});
+          };
+          index d = 0;
+          for (; d + wide * lanes<Arch> <= rows.dim; d += wide * lanes<Arch>) {
+            block(std::integral_constant<int, wide>{}, d);
+          }
+          for (; d < rows.dim; d += fewest * lanes<Arch>) {
+            block(std::integral_constant<int, fewest>{}, d);
+          }
+        });
+  }
+};
+
+}  // namespace oriel::inline v0

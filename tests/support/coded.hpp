@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSL-1.0
+// Rows through a codec and back.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "oriel/cache/codec.hpp"
+
+namespace oriel::test {
+
+/// A row as a codec stores it; what lies behind it must stay as it was.
+template <class Arch = default_arch, codec Codec>
+std::vector<std::byte> stored(Codec const& of, std::vector<float> const& row, index head = 0) {
+  auto const bytes = static_cast<std::size_t>(Codec::row_bytes(std::ssize(row)));
+  std::vector<std::byte> to(bytes + 8, std::byte{0xa5});
+  of.template encode<Arch>(row.data(), std::ssize(row), head, to.data());
+  for (std::size_t i = bytes; i < to.size(); ++i) EXPECT_EQ(to[i], std::byte{0xa5});
+  to.resize(bytes);
+  return to;
+}
+
+/// Its floats again.
+template <class Arch = default_arch, codec Codec>
+std::vector<float> loaded(Codec const& of, std::vector<std::byte> const& row, index dim,
+                          index head = 0) {
+  std::vector<float> to(static_cast<std::size_t>(dim) + 1, -7.0f);
+  of.template read<Arch>({row.data(), 0, head, 0, 1, dim}, to.data());
+  EXPECT_EQ(to.back(), -7.0f) << "writes a row and no more";
+  to.pop_back();
+  return to;
+}
+
+template <class Arch = default_arch, codec Codec>
+std::vector<float> there_and_back(Codec const& of, std::vector<float> const& row) {
+  return loaded<Arch>(of, stored<Arch>(of, row), std::ssize(row));
+}
+
+}  // namespace oriel::test
