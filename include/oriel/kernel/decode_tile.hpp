@@ -195,8 +195,8 @@ class decode_tile {
     }
   }
 
-  /// Calls f(rows, n) for chunk after chunk of the rows of `of` as floats, behind the first n: where
-  /// they lie, or as they are read.
+  /// Calls f(rows, n) for chunk after chunk of the rows of `of` as floats, behind the first n:
+  /// where they lie, or as they are read.
   template <class F>
   ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
                               F&& f) const noexcept {
