@@ -28,8 +28,8 @@ inline constexpr int value_registers =
     register_count<Arch> / 2 / Rows > 8 ? 8 : register_count<Arch> / 2 / Rows;
 
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie behind one another, and
-/// get<I> is the I-th of those from channel d on. Each that is loaded asks for the line `line_ahead`
-/// bytes behind it.
+/// get<I> is the I-th of those from channel d on. Each that is loaded asks for the line
+/// `line_ahead` bytes behind it.
 template <class Arch>
 class float_rows {
  public:
