@@ -183,14 +183,14 @@ class decode_tile {
  private:
   using stored = float_rows<Arch>;
 
-  ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& rows, index count) const noexcept {
-    return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(rows, count);
+  ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& of, index count) const noexcept {
+    return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(of, count);
   }
   /// Asks for the lines `ahead_` bytes behind those of some rows.
-  void ask_ahead(row_slice const& rows, index bytes) const noexcept {
-    for (index i = 0; ahead_ > 0 && i < rows.count; ++i) {
-      auto const row = reinterpret_cast<std::uintptr_t>(rows.data) +
-                       static_cast<std::uintptr_t>(i * rows.stride + ahead_);
+  void ask_ahead(row_slice const& of, index bytes) const noexcept {
+    for (index i = 0; ahead_ > 0 && i < of.count; ++i) {
+      auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
+                       static_cast<std::uintptr_t>(i * of.stride + ahead_);
       for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
     }
   }
