@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <type_traits>
 
 #include "oriel/cache/contiguous.hpp"
 #include "oriel/view/workspace.hpp"
@@ -70,11 +71,12 @@ class joined {
     static void read(void const* context, row_slice const& rows, float* to) noexcept {
       auto const& all = *static_cast<joined const*>(context);
       auto const& codec = all.template codec_of<Keys>();
+      using kind = std::remove_cvref_t<decltype(codec)>;
       stored_view const& fresh = Keys ? all.k_ : all.v_;
       kv_run run{.head = rows.head, .first = rows.first, .rows = 1};
       run.k = {rows.data, rows.stride, fresh.row_bytes, fresh.reader};
       for (index i = 0; i < rows.count; ++i, run = run.from(1), to += rows.dim) {
-        alignas(storage_alignment) std::byte kept[codec.row_bytes(max_coded_dim)];
+        alignas(storage_alignment) std::byte kept[kind::row_bytes(max_coded_dim)];
         codec.template encode<Arch>(run.floats(run.k, rows.dim, to), rows.dim, rows.head, kept);
         codec.template read<Arch>({kept, 0, rows.head, run.first, 1, rows.dim}, to);
       }
