@@ -40,6 +40,8 @@ class wide_tile {
 
  private:
   struct half {
+    ORIEL_INLINE half() noexcept {}  // not "= default": that is not always inlined
+
     float* floats = nullptr;  ///< [tile_keys, dim]
     index dim = 0;
     bool read[tile_keys] = {};
