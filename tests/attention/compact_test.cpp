@@ -188,7 +188,9 @@ TYPED_TEST(Compact, APlanCountsTheFloatsOfATile) {
   attend_plan const plain = plan_attend(bounds_of(call));
   call.kv = contiguous(k.view(), v.view());
   attend_plan const coded = plan_attend(bounds_of(call));
-  EXPECT_EQ(coded.workspace_bytes() - plain.workspace_bytes(), tile_keys * 64 * 4);
+  // The two kernels lie in the same bytes: what the larger one leaves over counts too.
+  EXPECT_GT(coded.workspace_bytes(), plain.workspace_bytes());
+  EXPECT_LE(coded.workspace_bytes() - plain.workspace_bytes(), tile_keys * 64 * 4);
   aligned_memory scratch(coded.workspace_bytes());
   status const s = attend(plain, call, scratch);
   EXPECT_EQ(s.code, errc::plan);
