@@ -58,7 +58,9 @@ ORIEL_INLINE void whole_numbers(float const* x, index count, float least, float 
                                 F&& f) noexcept {
   for (index i = 0; i < count; i += lanes<Arch>) {
     int const width = static_cast<int>(min_of(lanes<Arch>, count - i));
-    vec<Arch> const t = f(load_partial<Arch>(x + i, width));
+    vec<Arch> const raw = f(load_partial<Arch>(x + i, width));
+    // A maximum with NaN is the other number on x86, and NaN on Arm.
+    vec<Arch> const t = xsimd::select(raw == raw, raw, broadcast<Arch>(least));
     vec<Arch> rounded = nearest<Arch>(t);
     if constexpr (Ties == ties::away) {
       // max keeps the compiler from joining the product above with what follows.
