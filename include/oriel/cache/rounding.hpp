@@ -60,7 +60,7 @@ ORIEL_INLINE void whole_numbers(float const* x, index count, float least, float 
     int const width = static_cast<int>(min_of(lanes<Arch>, count - i));
     vec<Arch> const raw = f(load_partial<Arch>(x + i, width));
     // A maximum with NaN is the other number on x86, and NaN on Arm.
-    vec<Arch> const t = xsimd::select(raw == raw, raw, broadcast<Arch>(least));
+    vec<Arch> const t = xsimd::select(xsimd::isnan(raw), broadcast<Arch>(least), raw);
     vec<Arch> rounded = nearest<Arch>(t);
     if constexpr (Ties == ties::away) {
       // max keeps the compiler from joining the product above with what follows.
