@@ -171,8 +171,9 @@ model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensi
 
 namespace {
 
-std::vector<std::unique_ptr<layer_cache>> caches_of(model const& m, session_options const& options,
-                                                    oriel::cache_shape const& shape) {
+std::vector<std::unique_ptr<layer_cache>> caches_of(model const& m,
+                                                    session_options const& options) {
+  oriel::cache_shape const shape = cache_shape_of(m.dim, options);
   std::vector<std::unique_ptr<layer_cache>> all;
   for (index i = 0; i < m.dim.layers; ++i) {
     all.push_back(make_layer_cache(options.kv, options.rotate, shape));
@@ -187,8 +188,7 @@ session::session(model const& m, session_options const& options, oriel::thread_p
       options_(options),
       pool_(pool),
       mask_(mask_of(options)),
-      shape_(cache_shape_of(m.dim, options)),
-      caches_(caches_of(m, options, shape_)),
+      caches_(caches_of(m, options)),
       place_bytes_(options.in_cache ? oriel::rope_table::required_bytes(
                                           rope_of(m.dim), cache_rows() + options.piece)
                                     : 0),

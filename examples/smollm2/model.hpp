@@ -93,7 +93,6 @@ class session {
   index position_ = 0;
 
   oriel::any_mask mask_;
-  oriel::cache_shape shape_;                          // of a layer's cache
   std::vector<std::unique_ptr<layer_cache>> caches_;  // [layers]
   oriel::aligned_bytes place_bytes_;
   oriel::rope_table places_;  // the turns of keys to their places in the cache, where in_cache

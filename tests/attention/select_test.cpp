@@ -20,6 +20,25 @@
 namespace oriel::test {
 namespace {
 
+/// 2 kv heads, keys of 24 and values of 40 floats.
+struct ring_of {
+  cache_shape shape;
+  aligned_memory memory{rolling_cache<f32>::required_bytes(shape)};
+  rolling_cache<f32> cache{memory, shape};
+
+  explicit ring_of(index window)
+      : shape{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40} {}
+};
+
+/// A call of the last query, over a ring that has overwritten all keys but those of its window.
+void expect_exact_through_a_ring(problem const& of, index window, attention last) {
+  ring_of ring(window);
+  ASSERT_TRUE(ring.cache.append(of.k.view, of.v.view).ok());
+  last.mask = causal{} & sliding_window{window};
+  last.kv = ring.cache;
+  expect_exact(last, attend_anew(last));
+}
+
 struct moba_case {
   index block;
   index top_k;
@@ -81,9 +100,8 @@ TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
   static threads pool(2);
   EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
   for (index const piece : {1, 37, 256}) {
-    cache_shape const ring{.window = tokens, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
-    aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
-    rolling_cache<f32> cache(memory, ring);
+    ring_of ring(tokens);
+    rolling_cache<f32>& cache = ring.cache;
     aligned_memory own_bytes(block_means::required_bytes(shape));
     block_means own(own_bytes, shape);
     for (index at = 0; at < tokens; at += piece) {
@@ -102,15 +120,7 @@ TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
 }
 
 TEST_P(Moba, ARingThatHasOverwrittenBlocks) {
-  index const window = 3 * block + 5;
-  cache_shape const ring{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
-  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
-  rolling_cache<f32> cache(memory, ring);
-  ASSERT_TRUE(cache.append(of.k.view, of.v.view).ok());
-  attention last = call({tokens - 1, tokens});
-  last.mask = causal{} & sliding_window{window};
-  last.kv = cache;
-  expect_exact(last, attend_anew(last));
+  expect_exact_through_a_ring(of, 3 * block + 5, call({tokens - 1, tokens}));
 }
 
 TEST_P(Moba, WhatNoRowChoosesIsNotRead) {
@@ -225,9 +235,8 @@ TEST_P(Selectors, CutsThreadsAndRingsChangeNoBit) {
   answer const want = attend_anew(whole);
   static threads pool(2);
   EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
-  cache_shape const ring{.window = tokens, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
-  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
-  rolling_cache<f32> cache(memory, ring);
+  ring_of ring(tokens);
+  rolling_cache<f32>& cache = ring.cache;
   for (index at = 0; at < tokens; at += 37) {
     range const part{at, min_of(at + 37, tokens)};
     tensor_view<float const> const k = of.k.view.slice(part);
@@ -241,15 +250,7 @@ TEST_P(Selectors, CutsThreadsAndRingsChangeNoBit) {
 }
 
 TEST_P(Selectors, ARingThatHasOverwrittenBlocks) {
-  index const window = 3 * block + 5;
-  cache_shape const ring{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40};
-  aligned_memory memory(rolling_cache<f32>::required_bytes(ring));
-  rolling_cache<f32> cache(memory, ring);
-  ASSERT_TRUE(cache.append(of.k.view, of.v.view).ok());
-  attention last = call({tokens - 1, tokens});
-  last.mask = causal{} & sliding_window{window};
-  last.kv = cache;
-  expect_exact(last, attend_anew(last));
+  expect_exact_through_a_ring(of, 3 * block + 5, call({tokens - 1, tokens}));
 }
 
 /// What rows choose, by a list, and what they do not: together all of it.

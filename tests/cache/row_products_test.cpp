@@ -46,8 +46,8 @@ void expect_products() {
         reader.functions->dot(slice, q.data(), step, rows, got.data(), 20);
         float_rows<Arch> const plain{floats.data(), dim, count, dim};
         in_row_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
-          dot_rows<Arch, Rows>(plain, {0, count}, q.data() + r * step, step, want.data() + r * 20,
-                               20, [](int) {});
+          dot_rows<Arch, Rows>(plain, q.data() + r * step, step, want.data() + r * 20, 20,
+                               [](int) {});
         });
         // Without FMA a compiler may join products and sums, here and there in another way.
         for (std::size_t i = 0; i < got.size(); ++i) {

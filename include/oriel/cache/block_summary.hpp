@@ -105,9 +105,7 @@ class block_summary {
     if (end_ != origin_ && at != end_) {
       return {errc::position, "first must be the position after the last one that was taken"};
     }
-    if (at < 0 || k.tokens >= max_position || at >= max_position - k.tokens) {
-      return {errc::position, "first must be at least 0 and the last position below 2^60"};
-    }
+    if (status s = check_positions(at, k.tokens); !s.ok()) return s;
     if (footprint(k).meets(own())) {
       return {errc::alias, "k must not lie in the block summary's own bytes"};
     }

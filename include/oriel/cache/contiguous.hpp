@@ -36,6 +36,29 @@ ORIEL_INLINE status check_rows_of(kv_shape const& kept, stored_view const& k,
   return {};
 }
 
+/// ok, or why `tokens` rows can't have the positions from `at` on (errc::position).
+ORIEL_INLINE constexpr status check_positions(index at, index tokens) noexcept {
+  if (at < 0 || tokens >= max_position || at >= max_position - tokens) {
+    return {errc::position, "first must be at least 0 and the last position below 2^60"};
+  }
+  return {};
+}
+
+/// ok, or why a cache of this shape, in the bytes `own`, that has had rows at `had`, can't append
+/// k and v from position `at` on.
+ORIEL_INLINE status check_append(kv_shape const& kept, address_range own, range had, index at,
+                                 stored_view const& k, stored_view const& v) noexcept {
+  if (status s = check_rows_of(kept, k, v); !s.ok()) return s;
+  if (!had.empty() && at != had.end) {
+    return {errc::position, "first must be the position after the last one the cache holds"};
+  }
+  if (status s = check_positions(at, k.tokens); !s.ok()) return s;
+  if (footprint(k).meets(own) || footprint(v).meets(own)) {
+    return {errc::alias, "k and v must not lie in the cache's own bytes"};
+  }
+  return {};
+}
+
 /// A caller's keys and values, read where they lie.
 ///
 ///   k : [kv_len, kv_heads, head_dim]   any token and head strides; last axis contiguous

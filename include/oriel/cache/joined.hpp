@@ -52,7 +52,7 @@ class joined {
   ORIEL_INLINE range lost() const noexcept { return past_->lost(); }
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
-    if (position < first_) return past_->run_at(head, position);
+    if (position < first_) return detail::run_of<Arch>(*past_, head, position);
     kv_run run = contiguous(k_, v_, first_).run_at(head, position);
     if constexpr (requires { past_->codecs(); }) {
       run.k.reader = kept<Arch, true>();

@@ -121,20 +121,8 @@ class kivi_cache {
   ORIEL_INLINE status append(stored_view const& k, stored_view const& v,
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
-    if (status s = check_rows(k, v); !s.ok()) return s;
-    if (k.heads != shape_.kv_heads) return {errc::heads, "k.heads must equal the cache's kv_heads"};
-    if (k.dim != shape_.head_dim) return {errc::shape, "k.dim must equal the cache's head_dim"};
-    if (v.dim != shape_.value_dim()) return {errc::shape, "v.dim must equal the cache's v_dim"};
     index const at = first ? *first : end_;
-    if (begun() && at != end_) {
-      return {errc::position, "first must be the position after the last one the cache holds"};
-    }
-    if (at < 0 || k.tokens >= max_position || at >= max_position - k.tokens) {
-      return {errc::position, "first must be at least 0 and the last position below 2^60"};
-    }
-    if (footprint(k).meets(own()) || footprint(v).meets(own())) {
-      return {errc::alias, "k and v must not lie in the cache's own bytes"};
-    }
+    if (status s = check_append(shape(), own(), {origin_, end_}, at, k, v); !s.ok()) return s;
     if (k.tokens == 0) return {};
     if (!begun()) origin_ = at;
     index const last = at + k.tokens;
@@ -200,15 +188,10 @@ class kivi_cache {
     if (status s = check_codec<v_codec>(max_of(shape.head_dim, shape.value_dim())); !s.ok()) {
       return s;
     }
-    if (bytes.data() == nullptr) return {errc::memory, "cache bytes must not be null"};
-    index const required = required_bytes(shape);
-    if (required == INT64_MAX || bytes.size() < static_cast<std::size_t>(required)) {
-      return {errc::memory, "cache bytes must hold kivi_cache::required_bytes(shape)"};
-    }
-    if (reinterpret_cast<std::uintptr_t>(bytes.data()) % storage_alignment != 0) {
-      return {errc::alignment, "cache bytes must be aligned to 64"};
-    }
-    return {};
+    return check_storage(
+        bytes, required_bytes(shape),
+        {"cache bytes must not be null", "cache bytes must hold kivi_cache::required_bytes(shape)",
+         "cache bytes must be aligned to 64"});
   }
 
   /// The row at end_ is there: one more position, and perhaps a whole group.

@@ -94,14 +94,11 @@ class paged {
     if (!lost_.empty() && (lost_.begin < first_ || lost_.end > first_ + tokens_)) {
       return {errc::position, "paged: lost must lie within the sequence's positions"};
     }
-    index const size = pool_->page_size();
     if (table_.size() < pages()) {
       return {errc::shape, "paged: the table must hold ceil(tokens / page_size) block numbers"};
     }
     for (index i = 0; i < pages(); ++i) {
-      range const in{first_ + i * size, first_ + min_of(tokens_, (i + 1) * size)};
-      if (intersect(in, lost_).size() == in.size()) continue;
-      if (table_[i] < 0 || table_[i] >= pool_->pages) {
+      if (holds_page(i) && (table_[i] < 0 || table_[i] >= pool_->pages)) {
         return {errc::shape, "paged: a block number in the table is outside of the pool"};
       }
     }
@@ -137,10 +134,8 @@ class paged {
             stored_rows::of(v.row(in, head), v.token_stride, v.dim), head, position, rows};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
-    index const size = pool_->page_size();
     for (index i = 0; i < pages(); ++i) {
-      range const in{first_ + i * size, first_ + min_of(tokens_, (i + 1) * size)};
-      if (intersect(in, lost_).size() == in.size()) continue;
+      if (!holds_page(i)) continue;
       if (oriel::overlaps(out, pool_->k_page(table_[i])) ||
           oriel::overlaps(out, pool_->v_page(table_[i]))) {
         return true;
@@ -152,6 +147,12 @@ class paged {
  private:
   ORIEL_INLINE constexpr index pages() const noexcept {
     return tokens_ / pool_->page_size() + (tokens_ % pool_->page_size() != 0 ? 1 : 0);
+  }
+  /// Is any position of entry i of the table not lost?
+  ORIEL_INLINE constexpr bool holds_page(index i) const noexcept {
+    index const size = pool_->page_size();
+    range const in{first_ + i * size, first_ + min_of(tokens_, (i + 1) * size)};
+    return intersect(in, lost_).size() < in.size();
   }
 
   page_pool const* pool_;

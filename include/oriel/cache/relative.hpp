@@ -57,7 +57,7 @@ class relative {
   ORIEL_INLINE range lost() const noexcept { return {}; }
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index place) const noexcept {
-    kv_run run = past_run<Arch>(head, position_of(place));
+    kv_run run = detail::run_of<Arch>(*past_, head, position_of(place));
     run.k.reader = {&turned<Arch>::table, this};
     run.first = place;
     return run;
@@ -74,14 +74,6 @@ class relative {
     bool const before = lost.empty() || all.begin + place < lost.begin;
     return all.begin + place + (before ? 0 : lost.size());
   }
-  template <class Arch>
-  ORIEL_INLINE kv_run past_run(index head, index position) const noexcept {
-    if constexpr (requires { past_->template run_at<Arch>(head, position); }) {
-      return past_->template run_at<Arch>(head, position);
-    } else {
-      return past_->run_at(head, position);
-    }
-  }
 
   /// Reads keys, from wherever they lie, and turns them.
   template <class Arch>
@@ -90,7 +82,7 @@ class relative {
       auto const& all = *static_cast<relative const*>(context);
       row_slice of_past = rows;
       of_past.first = all.position_of(rows.first);
-      row_reader const reader = all.template past_run<Arch>(rows.head, of_past.first).k.reader;
+      row_reader const reader = detail::run_of<Arch>(*all.past_, rows.head, of_past.first).k.reader;
       if (reader) {
         reader(of_past, to);
       } else {

@@ -78,17 +78,8 @@ class rolling_cache {
   ORIEL_INLINE status append(stored_view const& k, stored_view const& v,
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
-    if (status s = check_rows_of(shape(), k, v); !s.ok()) return s;
     index const at = first ? *first : end_;
-    if (begun() && at != end_) {
-      return {errc::position, "first must be the position after the last one the cache holds"};
-    }
-    if (at < 0 || k.tokens >= max_position || at >= max_position - k.tokens) {
-      return {errc::position, "first must be at least 0 and the last position below 2^60"};
-    }
-    if (footprint(k).meets(own()) || footprint(v).meets(own())) {
-      return {errc::alias, "k and v must not lie in the cache's own bytes"};
-    }
+    if (status s = check_append(shape(), own(), {origin_, end_}, at, k, v); !s.ok()) return s;
     if (k.tokens == 0) return {};
     if (!begun()) {
       origin_ = at;

@@ -84,18 +84,18 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
   return sum;
 }
 
-/// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for the rows i in `part` and
-/// r < Rows: `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
+/// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every row i and r < Rows:
+/// `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
 /// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
 /// 0 to a register.
 template <class Arch, int Rows, class Stored, class F>
-ORIEL_INLINE void dot_rows(Stored const& stored, range part, float const* q, index q_step,
-                           float* to, index to_step, F&& before) noexcept {
+ORIEL_INLINE void dot_rows(Stored const& stored, float const* q, index q_step, float* to,
+                           index to_step, F&& before) noexcept {
   constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   int const rest = static_cast<int>(stored.dim - whole);
-  for (index i = part.begin; i < part.end; i += keys) {
+  for (index i = 0; i < stored.count; i += keys) {
     before(keys);
     decltype(stored.row(0)) k[keys];
     for (int j = 0; j < keys; ++j) k[j] = stored.row(min_of(i + j, stored.count - 1));
@@ -213,8 +213,8 @@ struct coded_products {
                   index to_step) noexcept {
     in_row_blocks<Arch>(
         count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-          dot_rows<Arch, Rows>(stored{rows}, {0, rows.count}, q + r * q_step, q_step,
-                               to + r * to_step, to_step, [](int) ORIEL_INLINE_LAMBDA {});
+          dot_rows<Arch, Rows>(stored{rows}, q + r * q_step, q_step, to + r * to_step, to_step,
+                               [](int) ORIEL_INLINE_LAMBDA {});
         });
   }
   static void add(row_slice const& rows, float const* weight, index weight_step, int count,

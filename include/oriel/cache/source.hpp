@@ -51,6 +51,20 @@ inline constexpr bool is_cache = requires {
   typename S::is_cache;
 };
 
+namespace detail {
+
+/// run_at of a source, for the instruction set if it makes a difference to it.
+template <class Arch, class S>
+ORIEL_INLINE kv_run run_of(S const& source, index head, index position) noexcept {
+  if constexpr (requires { source.template run_at<Arch>(head, position); }) {
+    return source.template run_at<Arch>(head, position);
+  } else {
+    return source.run_at(head, position);
+  }
+}
+
+}  // namespace detail
+
 /// Any source, asked through pointers once per key tile. A view (contiguous, joined) is copied; a
 /// cache is referred to, must outlive this value, and is seen as it is when it is asked.
 class any_source {
@@ -96,8 +110,9 @@ class any_source {
     ORIEL_INLINE kv_shape shape() const noexcept { return source->shape(); }
     ORIEL_INLINE range positions() const noexcept { return source->positions(); }
     ORIEL_INLINE range lost() const noexcept { return source->lost(); }
+    template <class Arch = default_arch>
     ORIEL_INLINE kv_run run_at(index head, index p) const noexcept {
-      return source->run_at(head, p);
+      return detail::run_of<Arch>(*source, head, p);
     }
     ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
       return source->overlaps(out);
@@ -121,7 +136,7 @@ class any_source {
     static range positions(void const* s) noexcept { return of(s).positions(); }
     static range lost(void const* s) noexcept { return of(s).lost(); }
     static kv_run run_at(void const* s, index head, index p) noexcept {
-      return of(s).run_at(head, p);
+      return detail::run_of<Arch>(of(s), head, p);
     }
     static bool overlaps(void const* s, tensor_view<float> const& out) noexcept {
       return of(s).overlaps(out);

@@ -25,7 +25,7 @@ class decode_tile {
  public:
   static constexpr int rows = decode_rows;
 
-  /// Rows that are read at a time where they are not stored as floats: they stay in L1.
+  /// Rows that are computed with at a time: as floats they stay in L1.
   static constexpr index chunk_keys = 16;
   /// Keys that are multiplied where they lie between two requests for values.
   static constexpr index product_keys = 8;
@@ -79,13 +79,8 @@ class decode_tile {
       return;
     }
     in_chunks(run, run.k, head_dim_, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
-      for (index i = 0; i < k.count; i += lanes<Arch>) {
-        index const end = min_of(i + lanes<Arch>, k.count);
-        in_row_blocks<Arch>(
-            count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-              score_rows<Rows>(k, at + done, r, {i, end});
-            });
-      }
+      in_row_blocks<Arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                                     ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
     });
   }
 
@@ -226,10 +221,10 @@ class decode_tile {
     }
   }
 
-  /// Scores of the rows `part` of `keys` for Rows query rows from `row` on.
+  /// Scores of `keys` for Rows query rows from `row` on.
   template <int Rows>
-  void score_rows(stored const& keys, index at, int row, range part) noexcept {
-    dot_rows<Arch, Rows>(keys, part, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
+  void score_rows(stored const& keys, index at, int row) noexcept {
+    dot_rows<Arch, Rows>(keys, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
                          tile_keys, [&](int n) ORIEL_INLINE_LAMBDA {
                            if (row == 0) v_.lines(v_.lines_in(n));
                          });

@@ -51,12 +51,10 @@ class row_fetch {
     prefetch_l2(part_[next_] + static_cast<std::uintptr_t>(at_));
     if (++next_ < parts) return;
     next_ = 0;
-    at_ += line_bytes;
-    if (at_ < row_end_) return;
-    row_end_ += stride_;
-    at_ += stride_ - lines_ * line_bytes;
+    step(at_, row_end_);
   }
   void lines(index count) noexcept {
+    if (left_ == 0) return;
     count = max_of(0, min_of(count, left_));
     for (; count > 0 && next_ != 0; --count) line();
     // Whole turns, with nothing in memory that the next one waits for.
@@ -67,10 +65,7 @@ class row_fetch {
       unroll<parts>([&](int i) ORIEL_INLINE_LAMBDA {
         prefetch_l2(part_[i] + static_cast<std::uintptr_t>(at));
       });
-      at += line_bytes;
-      if (at < row_end) continue;
-      row_end += stride_;
-      at += stride_ - lines_ * line_bytes;
+      step(at, row_end);
     }
     at_ = at;
     row_end_ = row_end;
@@ -82,6 +77,14 @@ class row_fetch {
  private:
   static constexpr int parts = 8;
   static constexpr index line_bytes = 64;
+
+  /// From a line of each part to the next.
+  ORIEL_INLINE void step(index& at, index& row_end) const noexcept {
+    at += line_bytes;
+    if (at < row_end) return;
+    row_end += stride_;
+    at += stride_ - lines_ * line_bytes;
+  }
 
   /// First row of each part. Addresses are numbers here: they may lie behind the last row, where no
   /// pointer may point.
