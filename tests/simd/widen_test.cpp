@@ -57,6 +57,30 @@ TYPED_TEST(EachArch, NarrowsAsElementByElement) {
   expect_narrowed<TypeParam, bf16>();
   expect_narrowed<TypeParam, f16>();
 }
+template <class Arch, int Bits, bool Signed>
+void expect_mapped() {
+  std::vector<std::byte> bytes(256 + 16);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = std::byte(static_cast<unsigned char>(i * 37));
+  }
+  auto const f = [](vec<Arch> code) {
+    return fma<Arch>(code, broadcast<Arch>(0.3f), broadcast<Arch>(-1.7f));
+  };
+  for (int shift = 0; shift + Bits <= 8; shift += Bits) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      float want[lanes<Arch>], got[lanes<Arch>];
+      store<Arch>(want, f(widen_bits<Arch, Bits, Signed>(bytes.data() + i, shift)));
+      store<Arch>(got, map_bits<Arch, Bits, Signed>(bytes.data() + i, shift, f));
+      ASSERT_EQ(std::memcmp(want, got, sizeof want), 0) << Bits << " bits from " << shift;
+    }
+  }
+}
+TYPED_TEST(EachArch, MapsCodesAsOneByOne) {
+  expect_mapped<TypeParam, 8, true>();
+  expect_mapped<TypeParam, 8, false>();
+  expect_mapped<TypeParam, 4, false>();
+  expect_mapped<TypeParam, 2, false>();
+}
 TYPED_TEST(EachArch, FloatsStayAsTheyAre) {
   std::vector<float> const from{1.0f, -0.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f, 8.0f, 9.0f,
                                 10.f, 11.f,  12.f, 13.f, 14.f, 15.f, 16.f, 17.f};

@@ -57,6 +57,9 @@ struct elements {
   }
   template <class Arch>
   static constexpr int chunk = 1;
+  ORIEL_INLINE static constexpr index begins(index d) noexcept {
+    return d * static_cast<index>(sizeof(T));
+  }
   template <class Arch, int I>
   ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
     return widen<Arch>(reinterpret_cast<T const*>(row) + d);

@@ -59,20 +59,24 @@ struct ggml_blocks {
 
   template <class Arch>
   static constexpr int chunk = block / lanes<Arch>;
+  ORIEL_INLINE static constexpr index begins(index d) noexcept {
+    return static_cast<index>(static_cast<std::uint64_t>(d) / block) * block_bytes;
+  }
   template <class Arch, int I>
   ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
-    constexpr int per_half = 16 / lanes<Arch>;
-    std::byte const* const from = row + d / block * block_bytes;
+    constexpr int at = I * lanes<Arch>;
+    std::byte const* const from = row + begins(d);
     f16 stored;
     std::memcpy(&stored, from, sizeof stored);
-    vec<Arch> x;
+    vec<Arch> const scale = broadcast_widened<Arch>(stored);
     if constexpr (Bits == 8) {
-      x = widen_bits<Arch, 8, true>(from + 2 + I * lanes<Arch>);
+      return widen_bits<Arch, 8, true>(from + 2 + at) * scale;
     } else {
-      x = widen_bits<Arch, 4>(from + 2 + I % per_half * lanes<Arch>, I / per_half * 4) -
-          broadcast<Arch>(8.0f);
+      return map_bits<Arch, 4, false>(from + 2 + at % 16, at / 16 * 4,
+                                      [&](vec<Arch> code) ORIEL_INLINE_LAMBDA {
+                                        return (code - broadcast<Arch>(8.0f)) * scale;
+                                      });
     }
-    return x * broadcast_widened<Arch>(stored);
   }
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {

@@ -24,11 +24,12 @@ struct code_rows {
     auto const bits = (code & ((1u << Bits) - 1)) << shift;
     row[i / block * 16 + i % 16] |= std::byte(static_cast<unsigned char>(bits));
   }
-  /// Register I of the codes in 16 bytes, as floats.
-  template <class Arch, int I>
-  ORIEL_INLINE static vec<Arch> get(std::byte const* from) noexcept {
+  /// f of register I of the codes from `from` on, where a block of 16 bytes begins.
+  template <class Arch, int I, class F>
+  ORIEL_INLINE static vec<Arch> map(std::byte const* from, F&& f) noexcept {
     constexpr int at = I * lanes<Arch>;
-    return widen_bits<Arch, Bits, Signed>(from + at % 16, at / 16 * Bits);
+    return map_bits<Arch, Bits, Signed>(from + at / block * 16 + at % 16, at % block / 16 * Bits,
+                                        f);
   }
   /// Calls f(codes as floats, first of them, how many) for all codes of a row in order.
   template <class Arch, class F>
@@ -153,22 +154,31 @@ struct quantized {
           });
     }
   }
+  /// Registers that lie behind one another: of a block of codes, or of a group if that is one of
+  /// two registers, which share a scale.
   template <class Arch>
-  static constexpr int chunk = codes::block / lanes<Arch>;
+  static constexpr int chunk =
+      static_cast<int>(max_of(codes::block, Group % (2 * lanes<Arch>) == 0 ? 2 * lanes<Arch> : 0)) /
+      lanes<Arch>;
+  ORIEL_INLINE static constexpr index begins(index d) noexcept { return d / codes::per_byte; }
   template <class Arch, int I>
   ORIEL_INLINE static vec<Arch> get(std::byte const* row, index dim, index d) noexcept {
-    return value<Arch>(codes::template get<Arch, I>(row + d / codes::per_byte), row, dim,
-                       d + I * lanes<Arch>);
+    constexpr bool shared = Group % (chunk<Arch> * lanes<Arch>) == 0;
+    index const channel = shared ? d : d + I * lanes<Arch>;
+    return codes::template map<Arch, I>(row + begins(d), [&](vec<Arch> code) ORIEL_INLINE_LAMBDA {
+      return value<Arch>(code, row, dim, channel);
+    });
   }
 
  private:
-  /// The floats of a register of codes that begins at channel d.
+  /// The floats of a register of codes of the group that channel d belongs to.
   template <class Arch>
   ORIEL_INLINE static vec<Arch> value(vec<Arch> code, std::byte const* row, index dim,
                                       index d) noexcept {
-    vec<Arch> const scale = parameter<Arch>(row, dim, d / Group);
+    index const group = static_cast<index>(static_cast<std::uint64_t>(d) / Group);
+    vec<Arch> const scale = parameter<Arch>(row, dim, group);
     if constexpr (ZeroPoint) {
-      return fma<Arch>(code, scale, parameter<Arch>(row, dim, groups(dim) + d / Group));
+      return fma<Arch>(code, scale, parameter<Arch>(row, dim, groups(dim) + group));
     } else if constexpr (offset == 0) {
       return code * scale;
     } else {

@@ -19,7 +19,8 @@ struct row_slice {
   index head = 0;
   index first = 0;
   index count = 0;
-  index dim = 0;  ///< floats in a row
+  index dim = 0;    ///< floats in a row
+  index ahead = 0;  ///< products ask for the bytes so far behind those they read: `bytes_ahead`
 };
 
 /// What can be done with stored rows, for one way of storing them and one instruction set.

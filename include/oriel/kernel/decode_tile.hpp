@@ -27,8 +27,6 @@ class decode_tile {
 
   /// Rows that are computed with at a time: as floats they stay in L1.
   static constexpr index chunk_keys = 16;
-  /// Keys that are multiplied where they lie between two requests for values.
-  static constexpr index product_keys = 8;
 
   /// Scores and chunks of rows live only within a key tile: the tiles of a block share `scores`
   /// [rows, tile_keys] and `chunk` [chunk_keys, max(head_dim, v_dim)], which may be null where all
@@ -49,7 +47,8 @@ class decode_tile {
   /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
   void begin(float const* const* q, int count, float scale) noexcept {
     merged_ = false;
-    ahead_ = bytes_ahead<Arch>(count);
+    coded_ahead_ = bytes_ahead<Arch>(line_work::more);
+    ahead_ = count > 1 ? coded_ahead_ : bytes_ahead<Arch>(line_work::little);
     for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
     for (int r = 0; r < count; ++r) {
       for (index d = 0; d < padded_dim_; d += lanes<Arch>) {
@@ -69,10 +68,9 @@ class decode_tile {
   void score(kv_run const& run, index at, int count) noexcept {
     v_ = fetch(run.v, run.rows);
     if (run.k.reader.multiplies(head_dim_)) {
-      for_each_chunk(run, run.k, head_dim_, product_keys,
+      for_each_chunk(run, run.k, head_dim_, chunk_keys,
                      [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
                        v_.lines(v_.lines_in(keys.count));
-                       ask_ahead(keys, run.k.bytes);
                        run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at + done,
                                                    tile_keys);
                      });
@@ -143,7 +141,6 @@ class decode_tile {
       for_each_chunk(run, run.v, leaf_.v_dim, chunk_keys,
                      [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
                        next_k_.lines(next_k_.lines_in(values.count));
-                       ask_ahead(values, run.v.bytes);
                        run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
                                                    leaf_.acc, leaf_.stride());
                      });
@@ -181,11 +178,11 @@ class decode_tile {
   ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& of, index count) const noexcept {
     return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(of, count);
   }
-  /// Asks for the lines `ahead_` bytes behind those of some rows.
-  void ask_ahead(row_slice const& of, index bytes) const noexcept {
-    for (index i = 0; ahead_ > 0 && i < of.count; ++i) {
+  /// Asks for the lines so far behind those of some rows.
+  static void ask_ahead(row_slice const& of, index bytes) noexcept {
+    for (index i = 0; of.ahead > 0 && i < of.count; ++i) {
       auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
-                       static_cast<std::uintptr_t>(i * of.stride + ahead_);
+                       static_cast<std::uintptr_t>(i * of.stride + of.ahead);
       for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
     }
   }
@@ -210,9 +207,10 @@ class decode_tile {
   }
   /// Calls f(rows, n) for up to `most` stored rows at a time, behind the first n.
   template <class F>
-  ORIEL_INLINE static void for_each_chunk(kv_run const& run, stored_rows const& of, index dim,
-                                          index most, F&& f) noexcept {
+  ORIEL_INLINE void for_each_chunk(kv_run const& run, stored_rows const& of, index dim, index most,
+                                   F&& f) const noexcept {
     row_slice chunk = run.slice(of, dim);
+    chunk.ahead = coded_ahead_;
     for (index done = 0; done < run.rows; done += chunk.count) {
       chunk.count = min_of(most, run.rows - done);
       chunk.data = of.data + done * of.stride;
@@ -261,7 +259,8 @@ class decode_tile {
   float* chunk_ = nullptr;
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
-  index ahead_ = 0;         ///< bytes_ahead
+  index ahead_ = 0;         ///< bytes_ahead of floats
+  index coded_ahead_ = 0;   ///< and of rows that are read otherwise
   bool merged_ = false;     ///< has any leaf ended?
   row_fetch<Arch> v_;       ///< values of the keys that are being scored
   row_fetch<Arch> next_k_;  ///< keys that are scored next

@@ -11,13 +11,15 @@ namespace oriel::inline v0 {
 
 /// Bytes ahead of each line that is read, in the same rows, at which to ask for another; 0: the
 /// hardware is served better by `row_fetch`. AMD's cores (Zen 4) bring one ascending stream at the
-/// limit of the memory, two kilobytes ahead where little is computed and further where more is; in
-/// eight streams they lose a third. Intel's (Sapphire Rapids) are the other way round.
+/// limit of the memory, two kilobytes ahead where a line is little `work` (one product with each
+/// float) and further where it is more; in eight streams they lose a third. Intel's (Sapphire
+/// Rapids) are the other way round.
+enum class line_work { little, more };
 template <class Arch>
-ORIEL_INLINE index bytes_ahead([[maybe_unused]] int rows) noexcept {
+ORIEL_INLINE index bytes_ahead([[maybe_unused]] line_work work) noexcept {
 #if ORIEL_X86
   __builtin_cpu_init();
-  if (__builtin_cpu_is("amd")) return rows == 1 ? 2 << 10 : 24 << 10;
+  if (__builtin_cpu_is("amd")) return work == line_work::little ? 2 << 10 : 24 << 10;
 #endif
   return 0;
 }

@@ -45,10 +45,10 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
 template <class Arch, class T>
 ORIEL_INLINE vec<Arch> broadcast_widened(T x) noexcept {
 #if ORIEL_X86
-  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
-    return _mm512_maskz_cvtph_ps(every_lane, _mm256_set1_epi16(static_cast<short>(x.bits)));
-  }
 #if defined(__F16C__)
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
+    return _mm512_maskz_broadcastss_ps(every_lane, _mm_cvtph_ps(_mm_cvtsi32_si128(x.bits)));
+  }
   if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
     return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<short>(x.bits)));
   }
@@ -131,6 +131,22 @@ ORIEL_INLINE vec<Arch> widen_bits(std::byte const* from, int shift = 0) noexcept
     lane[i] = static_cast<float>(Signed ? (byte ^ 0x80) - 0x80 : byte >> shift & mask);
   });
   return load<Arch>(lane);
+}
+
+/// f(widen_bits<Arch, Bits, Signed>(from, shift)), where f is lane by lane. Where a register holds
+/// every code, f is asked once for all of them and the results are looked up.
+template <class Arch, int Bits, bool Signed, class F>
+ORIEL_INLINE vec<Arch> map_bits(std::byte const* from, int shift, F&& f) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && Bits == 4) {
+    constexpr float code[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    __m128i const bytes = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
+    __m512i at = _mm512_maskz_cvtepu8_epi32(every_lane, bytes);  // of which 4 bits count
+    if (shift > 0) at = _mm512_maskz_srli_epi32(every_lane, at, static_cast<unsigned>(shift));
+    return _mm512_maskz_permutexvar_ps(every_lane, at, f(load<Arch>(code)));
+  }
+#endif
+  return f(widen_bits<Arch, Bits, Signed>(from, shift));
 }
 
 /// `count` floats from as many elements.
