@@ -21,8 +21,9 @@
 //
 // With --advise SECONDS it measures this core's rate and says what of dense, MoBA and a window the
 // prompt can have within that time (and --gigabytes of cache).
-// With --trade it prints what blocks and top-k cost and keep, of keys that share a topic in stretches
-// of 256 tokens and queries that look for one; --svg draws it.
+// With --trade it prints what blocks and top-k cost and keep, of keys that share a topic in
+// stretches of 256 tokens and queries that look for one; with --crossover, from which length on
+// blocks are faster. --svg draws it.
 // With --way it runs one of them and prints its time and its process's largest resident set.
 #include <sys/resource.h>
 
@@ -32,15 +33,18 @@
 #include <cmath>
 #include <cstdio>
 #include <ctime>
-#include <fstream>
 #include <limits>
 #include <numeric>
 #include <oriel/interop/eigen.hpp>
 #include <oriel/interop/owning.hpp>
 #include <oriel/interop/throwing.hpp>
 #include <oriel/oriel.hpp>
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "plot.hpp"
 
 namespace {
 
@@ -51,6 +55,7 @@ constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
 struct options {
   std::string way;
   bool trade = false;
+  bool crossover = false;
   std::string svg;
   double seconds = 0.0;  ///< to get advice for, if above 0
   double gigabytes = 1e6;
@@ -295,44 +300,6 @@ int advice(options const& o) {
   return 0;
 }
 
-struct traded {
-  index block, top_k;
-  double speedup, megabytes, mass;
-};
-
-/// Squares of the same block are joined; across, how many times faster; upwards, mass kept.
-void draw(std::string const& path, std::vector<traded> const& all) {
-  double fastest = 1.0;
-  for (traded const& t : all) fastest = std::max(fastest, t.speedup);
-  auto const x = [&](traded const& t) { return 60.0 + 500.0 * t.speedup / fastest; };
-  auto const y = [&](traded const& t) { return 340.0 - 300.0 * t.mass; };
-  std::ofstream file(path);
-  file << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"400\" "
-          "font-family=\"sans-serif\" font-size=\"12\">\n"
-          "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-          "<path d=\"M60 40V340H580\" fill=\"none\" stroke=\"black\"/>\n"
-          "<text x=\"180\" y=\"380\">times faster than dense, up to "
-       << std::round(10.0 * fastest) / 10.0
-       << "</text>\n<text x=\"8\" y=\"30\">share of the attention kept, 0 to 1</text>\n";
-  char const* const colours[] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700", "#8250df"};
-  std::size_t colour = 0;
-  for (std::size_t i = 0; i < all.size();) {
-    std::string line = "M";
-    std::size_t const first = i;
-    for (; i < all.size() && all[i].block == all[first].block; ++i) {
-      line += std::to_string(x(all[i])) + " " + std::to_string(y(all[i])) + " ";
-      file << "<circle cx=\"" << x(all[i]) << "\" cy=\"" << y(all[i]) << "\" r=\"3\" fill=\""
-           << colours[colour % 5] << "\"/>\n";
-    }
-    file << "<path d=\"" << line << "\" fill=\"none\" stroke=\"" << colours[colour % 5]
-         << "\"/>\n<text x=\"480\" y=\"" << 60 + 16 * colour << "\" fill=\"" << colours[colour % 5]
-         << "\">block " << all[first].block << "</text>\n";
-    ++colour;
-  }
-  file << "</svg>\n";
-  if (!file.flush()) throw std::runtime_error(path + " can't be written");
-}
-
 /// CPU time of this process.
 double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
@@ -366,8 +333,9 @@ int trade(options const& o) {
               static_cast<long long>(o.dim), dense);
   std::printf("%6s %6s %9s %8s %9s %6s\n", "block", "top-k", "seconds", "faster", "extra MB",
               "mass");
-  std::vector<traded> rows_of_table;
+  std::vector<plotted_line> lines;
   for (index block = 64; block <= o.tokens / 8; block *= 2) {
+    lines.push_back({"block " + std::to_string(block), {}});
     for (index keys = o.tokens / 32; keys <= o.tokens / 2; keys *= 2) {
       options with = o;
       with.block = block;
@@ -378,14 +346,52 @@ int trade(options const& o) {
       double const took = cpu_seconds() - start;
       double mass = 0.0;
       for (std::size_t i = 0; i < all.size(); ++i) mass += std::exp(some[i] - all[i]);
-      traded const row{block, with.top_k, dense / took, static_cast<double>(bytes) / 1e6,
-                       mass / static_cast<double>(all.size())};
-      rows_of_table.push_back(row);
+      mass /= static_cast<double>(all.size());
+      lines.back().points.emplace_back(dense / took, mass);
       std::printf("%6lld %6lld %9.3f %8.2f %9.2f %6.3f\n", static_cast<long long>(block),
-                  static_cast<long long>(with.top_k), took, row.speedup, row.megabytes, row.mass);
+                  static_cast<long long>(with.top_k), took, dense / took,
+                  static_cast<double>(bytes) / 1e6, mass);
     }
   }
-  if (!o.svg.empty()) draw(o.svg, rows_of_table);
+  if (!o.svg.empty()) plot(o.svg, "times faster than dense", "share of the attention kept", lines);
+  return 0;
+}
+
+/// Lengths up to o.tokens: from where on blocks are faster than dense.
+int crossover(options const& o) {
+  std::vector<plotted_line> lines;
+  std::printf("%6s %6s %9s %9s %9s %8s %6s\n", "block", "top-k", "tokens", "dense, s", "blocks, s",
+              "faster", "ideal");
+  for (auto const& [block, top_k] : {std::pair<index, index>{64, 8}, {512, 3}, {2048, 3}}) {
+    lines.push_back({"block " + std::to_string(block) + ", top " + std::to_string(top_k), {}});
+    for (index tokens = 256; tokens <= o.tokens; tokens *= 2) {
+      options with = o;
+      with.tokens = with.queries = tokens;
+      with.block = block;
+      with.top_k = top_k;
+      tensors t(with);
+      double least[2] = {};
+      for (index turn = 0; turn < std::max(index{1}, index{16384} / tokens); ++turn) {
+        for (bool const blocks : {false, true}) {
+          double const start = cpu_seconds();
+          call_oriel(with, t, blocks);
+          double const took = cpu_seconds() - start;
+          if (turn == 0 || took < least[blocks]) least[blocks] = took;
+        }
+      }
+      double pairs = 0.0;
+      for (index row = 0; row < tokens; ++row) {
+        pairs += static_cast<double>(std::min(row + 1, row % block + 1 + (top_k - 1) * block));
+      }
+      double const all = 0.5 * static_cast<double>(tokens) * static_cast<double>(tokens + 1);
+      lines.back().points.emplace_back(std::log2(static_cast<double>(tokens)) - 8,
+                                       least[0] / least[1]);
+      std::printf("%6lld %6lld %9lld %9.4f %9.4f %8.2f %6.2f\n", static_cast<long long>(block),
+                  static_cast<long long>(top_k), static_cast<long long>(tokens), least[0], least[1],
+                  least[0] / least[1], all / pairs);
+    }
+  }
+  if (!o.svg.empty()) plot(o.svg, "log2(tokens / 256)", "times faster than dense", lines);
   return 0;
 }
 
@@ -451,7 +457,9 @@ int main(int argc, char** argv) {
     app.add_option("--way", o.way, "run this one only, and print its time and memory")
         ->check(CLI::IsMember({"naive", "rows", "gathered", "oriel", "dense"}));
     app.add_flag("--trade", o.trade, "print what block and top-k cost and keep");
-    app.add_option("--svg", o.svg, "draw that into this file")->needs("--trade");
+    app.add_flag("--crossover", o.crossover, "print how much faster blocks are, length by length")
+        ->excludes("--trade");
+    app.add_option("--svg", o.svg, "draw the table of --trade or --crossover into this file");
     app.add_option("--advise", o.seconds, "seconds that attention to the whole prompt may take")
         ->check(CLI::PositiveNumber)
         ->excludes("--way");
@@ -469,7 +477,11 @@ int main(int argc, char** argv) {
     CLI11_PARSE(app, argc, argv);
     o.queries = std::min(o.queries, o.tokens);
     if (o.seconds > 0.0) return advice(o);
+    if (!o.svg.empty() && !o.trade && !o.crossover) {
+      throw std::runtime_error("--svg needs --trade or --crossover");
+    }
     if (o.trade) return trade(o);
+    if (o.crossover) return crossover(o);
     return o.way.empty() ? ladder(o) : one_way(o);
   } catch (std::exception const& e) {
     std::fprintf(stderr, "moba: %s\n", e.what());

@@ -26,17 +26,33 @@ struct ring_of {
   aligned_memory memory{rolling_cache<f32>::required_bytes(shape)};
   rolling_cache<f32> cache{memory, shape};
 
-  explicit ring_of(index window)
-      : shape{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40} {}
+  explicit ring_of(index window, index sinks = 0)
+      : shape{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40, .sinks = sinks} {}
 };
 
-/// A call of the last query, over a ring that has overwritten all keys but those of its window.
-void expect_exact_through_a_ring(problem const& of, index window, attention last) {
-  ring_of ring(window);
+/// A call of the last query, over a ring that has overwritten all keys but those of its window, and
+/// of its sinks. What a gate chooses is held whole, but for the query's own block; a list names
+/// what it likes.
+void expect_exact_through_a_ring(problem const& of, index window, attention last, index sinks = 0) {
+  ring_of ring(window, sinks);
   ASSERT_TRUE(ring.cache.append(of.k.view, of.v.view).ok());
-  last.mask = causal{} & sliding_window{window};
+  last.mask = causal{} & (sliding_window{window} | prefix{sinks});
   last.kv = ring.cache;
   expect_exact(last, attend_anew(last));
+  if (last.select.dense_before() < 0) return;  // a list
+  range const lost = last.kv.lost(), held = last.kv.positions();
+  index const block = last.select.block(), own = of.of.kv_len - 1;
+  std::vector<index> chosen(static_cast<std::size_t>(max_of(last.select.most(), 1)));
+  for (index h = 0; h < 6; ++h) {
+    index const count =
+        last.select.choose({last.q.row(0, h), own, h, h / 3, held, lost}, chosen.data());
+    for (index i = 0; i < count; ++i) {
+      range const keys{chosen[static_cast<std::size_t>(i)] * block,
+                       (chosen[static_cast<std::size_t>(i)] + 1) * block};
+      if (keys.contains(own)) continue;
+      EXPECT_TRUE(intersect(keys, lost).empty() && keys.begin >= held.begin) << keys.begin;
+    }
+  }
 }
 
 struct moba_case {
@@ -121,6 +137,12 @@ TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
 
 TEST_P(Moba, ARingThatHasOverwrittenBlocks) {
   expect_exact_through_a_ring(of, 3 * block + 5, call({tokens - 1, tokens}));
+}
+
+TEST_P(Moba, SinksBesideARing) {
+  for (index const sinks : {index{1}, block, 2 * block + 1}) {
+    expect_exact_through_a_ring(of, 2 * block + 5, call({tokens - 1, tokens}), sinks);
+  }
 }
 
 TEST_P(Moba, WhatNoRowChoosesIsNotRead) {
@@ -251,6 +273,12 @@ TEST_P(Selectors, CutsThreadsAndRingsChangeNoBit) {
 
 TEST_P(Selectors, ARingThatHasOverwrittenBlocks) {
   expect_exact_through_a_ring(of, 3 * block + 5, call({tokens - 1, tokens}));
+}
+
+TEST_P(Selectors, SinksBesideARing) {
+  for (index const sinks : {index{1}, block, 2 * block + 1}) {
+    expect_exact_through_a_ring(of, 2 * block + 5, call({tokens - 1, tokens}), sinks);
+  }
 }
 
 /// What rows choose, by a list, and what they do not: together all of it.

@@ -207,9 +207,9 @@ ORIEL_INLINE void add_rows(Stored const& stored, float const* weight, index weig
 }
 
 /// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
-/// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d). Each
-/// chunk asks for what lies row_slice::ahead bytes behind it: a core drops most of many requests at
-/// once (Zen 4).
+/// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
+/// Each chunk asks for what lies row_slice::ahead bytes behind it: a core drops most of many
+/// requests at once (Zen 4).
 template <class Arch, class Codec>
 class coded_rows {
  public:
