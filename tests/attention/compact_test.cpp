@@ -5,10 +5,16 @@
 
 #include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
+#include "oriel/cache/block_summary.hpp"
 #include "oriel/cache/ggml.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
+#include "oriel/mask/both.hpp"
+#include "oriel/mask/causal.hpp"
+#include "oriel/mask/sliding_window.hpp"
+#include "oriel/select/moba.hpp"
+#include "oriel/select/quest.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {
@@ -152,6 +158,64 @@ TYPED_TEST(Compact, APromptInAnyPiecesThroughARingHasTheSameBits) {
       if (testing::Test::HasFailure()) return;
     }
     EXPECT_TRUE(bytes.is_untouched_behind());
+  }
+}
+
+/// A summary of 16-key blocks in memory of its own.
+template <class Summary>
+struct summary_of {
+  block_shape shape{.block = 16, .blocks = 20, .kv_heads = 2, .head_dim = 64};
+  aligned_memory bytes{Summary::required_bytes(shape)};
+  Summary of{bytes, shape};
+};
+
+/// Summaries are of keys as the cache keeps them; so what is chosen, and all that follows, is what
+/// the floats that it stands for give. Also behind the wrap of a ring, and after rows were given
+/// back and others taken.
+TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
+  attention_case const c{
+      .q_len = 260, .kv_len = 260, .q_heads = 4, .kv_heads = 2, .head_dim = 64, .v_dim = 32};
+  problem const p(c), other(c, 9);
+  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
+  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
+  using cache = typename TestFixture::cache;
+  cache_shape const shape{.window = 200, .kv_heads = 2, .head_dim = 64, .v_dim = 32, .margin = 31};
+  aligned_memory bytes(cache::required_bytes(shape));
+  cache ring(bytes, shape);
+  summary_of<block_means> means, float_means;
+  summary_of<block_bounds> bounds, float_bounds;
+  auto const take = [&](problem const& from, range part) {
+    ASSERT_TRUE(ring.append(from.k.view.slice(part), from.v.view.slice(part)).ok());
+    ASSERT_TRUE(means.of.append(ring).ok());
+    ASSERT_TRUE(bounds.of.append(ring).ok());
+  };
+  take(p, {0, 75});
+  take(p, {75, 210});
+  take(other, {210, 235});
+  ASSERT_TRUE(ring.truncate(210).ok());
+  ASSERT_TRUE(means.of.truncate(210, ring).ok());
+  ASSERT_TRUE(bounds.of.truncate(210, ring).ok());
+  take(p, {210, 260});
+  // The same rows are lost there.
+  aligned_memory float_bytes(rolling_cache<f32>::required_bytes(shape));
+  rolling_cache<f32> float_ring(float_bytes, shape);
+  ASSERT_TRUE(float_ring.append(k.floats.view, v.floats.view).ok());
+  ASSERT_TRUE(float_means.of.append(k.floats.view).ok());
+  ASSERT_TRUE(float_bounds.of.append(k.floats.view).ok());
+  for (index const rows : {index{1}, index{2}, index{17}, index{60}}) {
+    SCOPED_TRACE(rows);
+    range const part{260 - rows, 260};
+    attention coded = p.call(), floats = p.call();
+    coded.q = floats.q = p.q.view.slice(part);
+    coded.mask = floats.mask = causal{} & sliding_window{171};
+    coded.kv = ring;
+    floats.kv = float_ring;
+    coded.select = moba(means.of, 3), floats.select = moba(float_means.of, 3);
+    EXPECT_EQ(attend_anew(coded).bits(), attend_anew(floats).bits()) << "moba";
+    expect_exact(coded, attend_anew(coded));
+    coded.select = quest(bounds.of, 3), floats.select = quest(float_bounds.of, 3);
+    EXPECT_EQ(attend_anew(coded).bits(), attend_anew(floats).bits()) << "quest";
+    expect_exact(coded, attend_anew(coded));
   }
 }
 

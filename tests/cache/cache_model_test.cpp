@@ -10,10 +10,15 @@
 namespace oriel::model {
 namespace {
 
-TEST(CacheModel, EverySourceIsAListOfRows) {
-  index const findings = run(11, 60'000, [](std::string const& what) { ADD_FAILURE() << what; });
+class EveryStorage : public testing::TestWithParam<storage> {};
+
+TEST_P(EveryStorage, EverySourceIsAListOfRows) {
+  index const findings = run(11, 20'000, std::span(&GetParam(), 1),
+                             [](std::string const& what) { ADD_FAILURE() << what; });
   EXPECT_EQ(findings, 0);
 }
+INSTANTIATE_TEST_SUITE_P(CacheModel, EveryStorage, testing::ValuesIn(storages()),
+                         [](auto const& of) { return of.param.name; });
 
 TEST(CacheModel, BytesChooseOperationsToo) {
   std::uint64_t state = 5;
@@ -24,7 +29,7 @@ TEST(CacheModel, BytesChooseOperationsToo) {
       b = static_cast<std::uint8_t>(state >> 56);
     }
     choices choose(bytes.data(), bytes.size());
-    world w(choose);
+    world w(choose, any_storage(choose));
     while (!choose.done()) {
       std::string const found = w.step();
       ASSERT_EQ(found, "") << "round " << round;
@@ -46,7 +51,7 @@ TEST(CacheModel, ReadersShareWhileAnotherSequenceAppends) {
 
   sizes ring = of;
   ring.window = 16;
-  ring_store cache(ring), elsewhere(ring);
+  ring_store<> cache(ring), elsewhere(ring);
   ASSERT_TRUE(cache.append(prefix, 0).ok());
 
   auto const attend_once = [&](any_source const& kv, std::vector<float>& out) {

@@ -5,7 +5,11 @@
 
 #include <vector>
 
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
+#include "oriel/cache/rotated.hpp"
+#include "oriel/cache/scaled.hpp"
 #include "tensors.hpp"
 
 namespace oriel::test {
@@ -152,6 +156,88 @@ TEST(Saved, RoomAndAliasAreChecked) {
   kept const two(shape);
   cache in_large(large.span(), shape);
   EXPECT_EQ(in_large.save(large.span()).code, errc::alias);
+}
+
+/// Calls f(a cache of each kind of codec).
+template <class F>
+void for_each_kind(F&& f) {
+  auto const each = [&]<class... Kinds>(std::type_identity<Kinds>... kind) { (f(kind), ...); };
+  each(std::type_identity<rolling_cache<f32>>{}, std::type_identity<rolling_cache<bf16>>{},
+       std::type_identity<rolling_cache<f16>>{}, std::type_identity<rolling_cache<int8>>{},
+       std::type_identity<rolling_cache<int4>>{},
+       std::type_identity<rolling_cache<int4_symmetric>>{},
+       std::type_identity<rolling_cache<int2>>{}, std::type_identity<rolling_cache<q8_0>>{},
+       std::type_identity<rolling_cache<q4_0>>{},
+       std::type_identity<rolling_cache<rotated<int4>>>{},
+       std::type_identity<rolling_cache<rotated<q4_0>>>{},
+       std::type_identity<rolling_cache<rotated<f32>>>{},
+       std::type_identity<rolling_cache<int4, int8>>{},
+       std::type_identity<rolling_cache<int8, int4>>{},
+       std::type_identity<rolling_cache<quantized<4, 64, true, f16>>>{},
+       std::type_identity<rolling_cache<quantized<4, 32, true, float>>>{});
+}
+
+/// A cache with rows of `dim` floats and 2 sinks, and what it saves.
+template <class Cache>
+struct saved_kind {
+  cache_shape shape;
+  aligned_memory memory;
+  Cache own;
+  explicit saved_kind(index dim)
+      : shape{.window = 5, .kv_heads = 2, .head_dim = dim, .sinks = 1},
+        memory(Cache::required_bytes(shape)),
+        own(memory, shape) {}
+  bytes_of_cache blob() const {
+    bytes_of_cache to(static_cast<std::size_t>(own.saved_bytes()));
+    EXPECT_TRUE(own.save(to).ok());
+    return to;
+  }
+};
+
+class EveryCodec : public testing::TestWithParam<index> {};
+
+TEST_P(EveryCodec, IsToldApartAndComesBack) {
+  index const dim = GetParam();
+  tensor const k = tensor(12, 2, dim).filled(3);
+  tensor const v = tensor(12, 2, dim).filled(4);
+  std::vector<bytes_of_cache> blobs;
+  for_each_kind([&]<class Cache>(std::type_identity<Cache>) {
+    saved_kind<Cache> kept(dim);
+    ASSERT_TRUE(kept.own.append(k.view, v.view).ok());
+    blobs.push_back(kept.blob());
+  });
+  std::size_t number = 0;
+  for_each_kind([&]<class Cache>(std::type_identity<Cache>) {
+    saved_kind<Cache> kept(dim);
+    for (std::size_t i = 0; i < blobs.size(); ++i) {
+      EXPECT_EQ(kept.own.restore(blobs[i]).code, i == number ? errc::ok : errc::saved)
+          << number << " takes " << i;
+    }
+    EXPECT_EQ(kept.blob(), blobs[number]);
+    ++number;
+  });
+}
+INSTANTIATE_TEST_SUITE_P(Saved, EveryCodec, testing::Values(32, 96));
+
+TEST(Saved, ACallersScalesAreNotSaved) {
+  cache_shape const of{.window = 5, .kv_heads = 2, .head_dim = 3};
+  float const scales[6] = {0.1f, 0.2f, 0.3f, 0.4f, 0.5f, 0.6f};
+  using kind = rolling_cache<scaled_int8>;
+  codec_pair<scaled_int8, scaled_int8> const codecs({scales, true}, {scales, false});
+  aligned_memory memory(kind::required_bytes(of)), more(kind::required_bytes(of));
+  kind own(memory, of, codecs), other(more, of, codecs);
+  tensor const k = tensor(9, 2, 3).filled(3);
+  ASSERT_TRUE(own.append(k.view, k.view).ok());
+  bytes_of_cache blob(static_cast<std::size_t>(own.saved_bytes()));
+  EXPECT_EQ(std::ssize(blob), 13 * 8 + 5 * 2 * 6);
+  ASSERT_TRUE(own.save(blob).ok());
+  ASSERT_TRUE(other.restore(blob).ok());
+  for (index p = 4; p < 9; ++p) {
+    float a[3], b[3];
+    kv_run const run = own.run_at(1, p), again = other.run_at(1, p);
+    run.floats(run.k, 3, a), again.floats(again.k, 3, b);
+    EXPECT_TRUE(std::equal(a, a + 3, b));
+  }
 }
 
 TEST(Saved, OnlyLiveRowsAreWritten) {

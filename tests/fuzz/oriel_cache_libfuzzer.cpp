@@ -7,7 +7,7 @@
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t size) {
   oriel::model::choices choose(bytes, size);
-  oriel::model::world w(choose);
+  oriel::model::world w(choose, oriel::model::any_storage(choose));
   while (!choose.done()) {
     std::string const found = w.step();
     if (found.empty()) continue;

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "codec_error.hpp"
 #include "golden_case.hpp"
 #include "tensors.hpp"
 #include "threads.hpp"
@@ -21,6 +22,7 @@ namespace {
 /// How far a case has come: the largest error, what was checked, what went wrong.
 struct verdict {
   double error = 0.0;
+  double narrow_error = 0.0;  ///< with rows stored as bf16 or f16, of what its bound allows
   std::string checked;
   bool padded = false;  ///< once more with its padding
   bool rolled = false;  ///< once more in pieces through a rolling cache
@@ -39,18 +41,23 @@ struct tolerance {
   double relative = 0.0;
 };
 
+/// `slack`: what is allowed besides, element by element.
 void compare(verdict& v, tolerance allowed, char const* what, tensor_view<float const> got,
-             tensor_view<float const> want) {
+             tensor_view<float const> want, tensor_view<float const> slack = {}) {
   for (index t = 0; t < got.tokens; ++t) {
     for (index h = 0; h < got.heads; ++h) {
       for (index d = 0; d < got.dim; ++d) {
         double const x = got.row(t, h)[d];
         double const y = want.row(t, h)[d];
         double const error = x == y ? 0.0 : std::abs(x - y);
-        v.error = error <= v.error ? v.error : error;
-        if (x == y || error <= allowed.absolute + allowed.relative * std::min(std::abs(y), 1e30)) {
-          continue;
+        double most = allowed.absolute + allowed.relative * std::min(std::abs(y), 1e30);
+        if (slack.data == nullptr) {
+          v.error = error <= v.error ? v.error : error;
+        } else {
+          most += slack.row(t, h)[d];
+          v.narrow_error = error / most <= v.narrow_error ? v.narrow_error : error / most;
         }
+        if (x == y || error <= most) continue;
         char text[160];
         std::snprintf(text, sizeof text, "%s[%" PRId64 ", %" PRId64 ", %" PRId64 "] is %g, not %g",
                       what, t, h, d, x, y);
@@ -222,11 +229,67 @@ void run(verdict& v, attention call, results const& to, range rows, Executor&& o
 }
 
 void compare_rows(verdict& v, tolerance allowed, results const& to, expectation const& want,
-                  range part) {
+                  range part, results const* slack = nullptr) {
   expectation const some = want.slice(part);
-  compare(v, allowed, "out", to.out_view.slice(part), some.out);
-  if (want.lse) compare(v, allowed, "lse", to.lse_view.slice(part), *some.lse);
-  if (want.lse_sink) compare(v, allowed, "lse_sink", to.lse_sink_view.slice(part), *some.lse_sink);
+  auto const besides = [&](tensor_view<float> results::*view) {
+    return slack != nullptr ? (slack->*view).slice(part) : tensor_view<float>();
+  };
+  compare(v, allowed, "out", to.out_view.slice(part), some.out, besides(&results::out_view));
+  if (want.lse) {
+    compare(v, allowed, "lse", to.lse_view.slice(part), *some.lse, besides(&results::lse_view));
+  }
+  if (want.lse_sink) {
+    compare(v, allowed, "lse_sink", to.lse_sink_view.slice(part), *some.lse_sink,
+            besides(&results::lse_sink_view));
+  }
+}
+
+/// How far answers over keys k' and values v' as a codec stores them may be from those over k and v,
+/// element by element. By the codec's bound |k' - k| <= e(k), |v' - v| <= e(v); so a score, of one
+/// row with one key, moves by at most
+///
+///   D = max over keys of |scale| sum_d |q_d| e(k_d),
+///
+/// and no score functor here makes a distance larger (softcap's slope is at most 1, ALiBi adds a
+/// number). Every exp(s) changes by a factor within exp(+-D), their sum and that with the sink too:
+/// lse and lse_sink move by at most D, and a weight p by a factor within exp(+-2D). Hence
+///
+///   |sum p' v' - sum p v| <= sum |p' - p| |v| + sum p' |v' - v|
+///                         <= (exp(2D) - 1) max |v| + exp(2D) max e(v),
+///
+/// the maxima over keys, as sum p <= 1. Rounding of fp32 comes on top: the case's own tolerance.
+template <class Codec>
+results storage_slack(float scale, tensor_view<float const> q, tensor_view<float const> k,
+                      tensor_view<float const> values) {
+  auto const error = [](float x) { return test::error_bound<Codec>(std::abs(x), 1); };
+  results slack(q.tokens, q.heads, values.dim);
+  index const group = q.heads / k.heads;
+  for (index h = 0; h < q.heads; ++h) {
+    std::vector<double> largest(static_cast<std::size_t>(values.dim));
+    for (index j = 0; j < values.tokens; ++j) {
+      for (index d = 0; d < values.dim; ++d) {
+        double& x = largest[static_cast<std::size_t>(d)];
+        x = std::max(x, static_cast<double>(std::abs(values.row(j, h / group)[d])));
+      }
+    }
+    for (index t = 0; t < q.tokens; ++t) {
+      double moved = 0.0;
+      for (index j = 0; j < k.tokens; ++j) {
+        double sum = 0.0;
+        for (index d = 0; d < k.dim; ++d) {
+          sum += std::abs(q.row(t, h)[d]) * error(k.row(j, h / group)[d]);
+        }
+        moved = std::max(moved, std::abs(scale) * sum);
+      }
+      for (index d = 0; d < values.dim; ++d) {
+        double const x = largest[static_cast<std::size_t>(d)];
+        slack.out_view.row(t, h)[d] = static_cast<float>(
+            std::expm1(2 * moved) * x + std::exp(2 * moved) * error(static_cast<float>(x)));
+      }
+      *slack.lse_view.row(t, h) = *slack.lse_sink_view.row(t, h) = static_cast<float>(moved);
+    }
+  }
+  return slack;
 }
 
 /// One sequence: the key in slot j has position first_key + j.
@@ -260,6 +323,7 @@ void run_whole(verdict& v, run_options const& o, sequence const& s, results cons
 
 /// The queries [first, q.tokens) once more, fed piece by piece through a rolling cache. The last
 /// query must sit at the last key, the mask must look back only.
+template <class Codec>
 void run_rolling(verdict& v, run_options const& o, sequence const& s, results const& to,
                  index first, std::vector<index> const& cuts) {
   index const all = max_of(s.k.tokens, 1);
@@ -267,8 +331,8 @@ void run_rolling(verdict& v, run_options const& o, sequence const& s, results co
                           .kv_heads = s.k.heads,
                           .head_dim = s.k.dim,
                           .v_dim = s.v.dim};
-  aligned_memory bytes(rolling_cache<f32>::required_bytes(shape));
-  rolling_cache<f32> cache(bytes, shape);
+  aligned_memory bytes(rolling_cache<Codec>::required_bytes(shape));
+  rolling_cache<Codec> cache(bytes, shape);
   index const offset = s.first_query + first;
   random_numbers random(static_cast<std::uint64_t>(s.k.tokens));
   for (index at = 0; at < s.k.tokens;) {
@@ -336,9 +400,18 @@ void check_sequence(verdict& v, run_options const& o, place const& at, expectati
 
   index const first = max_of(0, -s.first_query);
   if (!o.of.looks_back() || s.first_query + s.q.tokens != s.k.tokens || first >= s.q.tokens) return;
-  run_rolling(v, o, s, to, first, cuts);
+  range const rolled{first, s.q.tokens};
+  run_rolling<f32>(v, o, s, to, first, cuts);
   v.rolled = true;
-  compare_rows(v, o.allowed, to, want, {first, s.q.tokens});
+  compare_rows(v, o.allowed, to, want, rolled);
+  if (s.select) return;  // another block may be chosen, which no bound covers
+  auto const narrow = [&]<class T>(std::type_identity<T>) {
+    run_rolling<T>(v, o, s, to, first, cuts);
+    results const slack = storage_slack<T>(o.scale, s.q, s.k, s.v);
+    compare_rows(v, o.allowed, to, want, rolled, &slack);
+  };
+  narrow(std::type_identity<bf16>{});
+  narrow(std::type_identity<f16>{});
 }
 
 // --- the kinds -----------------------------------------------------------------------------------
@@ -483,7 +556,19 @@ void run_varlen(verdict& v, golden_case& c) {
   v.checked += ", and one for all";
 }
 
-void run_rolling_steps(verdict& v, golden_case& c) {
+/// What a codec makes of a row.
+template <class Codec>
+std::vector<float> as_stored(float const* row, index dim) {
+  using kind = codec_of<Codec>;
+  std::vector<std::byte> bytes(static_cast<std::size_t>(kind::row_bytes(dim)));
+  std::vector<float> floats(static_cast<std::size_t>(dim));
+  kind{}.template encode<default_arch>(row, dim, 0, bytes.data());
+  kind{}.template read<default_arch>({bytes.data(), 0, 0, 0, 1, dim}, floats.data());
+  return floats;
+}
+
+template <class Codec>
+void run_rolling_steps_as(verdict& v, golden_case& c) {
   run_options const o = options_of(c);
   index const batch = c.number("batch");
   index const q_len = c.number("q_len");
@@ -509,15 +594,15 @@ void run_rolling_steps(verdict& v, golden_case& c) {
   cache_shape const shape{
       .window = window, .kv_heads = kv_heads, .head_dim = head_dim, .v_dim = v_dim};
   std::vector<aligned_memory> memory;
-  std::vector<rolling_cache<f32>> caches;
+  std::vector<rolling_cache<Codec>> caches;
   for (index b = 0; b < batch; ++b) {
-    memory.emplace_back(rolling_cache<f32>::required_bytes(shape));
+    memory.emplace_back(rolling_cache<Codec>::required_bytes(shape));
     caches.emplace_back(memory.back(), shape);
   }
   results const to(q_len, q_heads, v_dim);
   index at = 0;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    rolling_cache<f32>& cache = caches[i % static_cast<std::size_t>(batch)];
+    rolling_cache<Codec>& cache = caches[i % static_cast<std::size_t>(batch)];
     range const piece{at, at + steps[i]};
     auto const new_k = k.item(0, false).slice(piece);
     auto const new_v = values.item(0, false).slice(piece);
@@ -531,11 +616,15 @@ void run_rolling_steps(verdict& v, golden_case& c) {
     v.require(cache.append(new_k, new_v));
     at = piece.end;
   }
-  compare(v, o.allowed, "out", to.out_view, out.item(0, false));
+  bool const narrow = !std::is_same_v<Codec, f32>;
+  results const slack =
+      storage_slack<Codec>(o.scale, q.item(0, false), k.item(0, false), values.item(0, false));
+  compare(v, o.allowed, "out", to.out_view, out.item(0, false),
+          narrow ? slack.out_view : tensor_view<float>());
 
   // Slot by slot: position p lies at p mod window; a slot without one is 0 in the expected cache.
   for (index b = 0; b < batch; ++b) {
-    rolling_cache<f32> const& cache = caches[static_cast<std::size_t>(b)];
+    rolling_cache<Codec> const& cache = caches[static_cast<std::size_t>(b)];
     range const held = cache.positions();
     for (index slot = 0; slot < window; ++slot) {
       index const position = held.begin + ((slot - held.begin) % window + window) % window;
@@ -546,17 +635,25 @@ void run_rolling_steps(verdict& v, golden_case& c) {
         kv_run const got = is_held ? cache.run_at(head, position)
                                    : kv_run{stored_rows::of(nothing.data(), 0, head_dim),
                                             stored_rows::of(nothing.data(), 0, v_dim), 0, 0, 1};
-        auto const row = [&](float const* data, index dim) {
-          return tensor_view<float const>(data, 1, 1, dim);
+        auto const check_row = [&](char const* what, stored_rows const& rows, index dim,
+                                   float const* expected) {
+          std::vector<float> floats(static_cast<std::size_t>(dim));
+          std::vector<float> const want = as_stored<Codec>(expected, dim);
+          compare(v, {}, what, {got.floats(rows, dim, floats.data()), 1, 1, dim},
+                  {want.data(), 1, 1, dim});
         };
-        compare(v, {}, "cache_k", row(got.k.row(0), head_dim),
-                row(cache_k.item(b, true).row(slot, head), head_dim));
-        compare(v, {}, "cache_v", row(got.v.row(0), v_dim),
-                row(cache_v.item(b, true).row(slot, head), v_dim));
+        check_row("cache_k", got.k, head_dim, cache_k.item(b, true).row(slot, head));
+        check_row("cache_v", got.v, v_dim, cache_v.item(b, true).row(slot, head));
       }
     }
   }
   v.checked = "out and cache slots";
+}
+
+void run_rolling_steps(verdict& v, golden_case& c) {
+  run_rolling_steps_as<f32>(v, c);
+  run_rolling_steps_as<bf16>(v, c);
+  run_rolling_steps_as<f16>(v, c);
 }
 
 /// A token a step; keys are kept before RoPE (rotate-half, theta 10000) and turned to their place.
@@ -864,9 +961,15 @@ int run_directory(char const* directory) {
                   v.failure.c_str());
     } else {
       ++passed;
-      std::printf("PASS %s %s %.2g %.2g %s%s%s\n", c.name.c_str(), c.kind.c_str(), v.error, allowed,
-                  v.checked.c_str(), v.padded ? ", again with its padding" : "",
-                  v.rolled ? ", again in pieces through a rolling cache" : "");
+      char narrow[80] = "";
+      if (v.narrow_error > 0) {
+        std::snprintf(narrow, sizeof narrow,
+                      ", again stored as bf16 and f16 (%.0f %% of its bound)",
+                      100 * v.narrow_error);
+      }
+      std::printf("PASS %s %s %.2g %.2g %s%s%s%s\n", c.name.c_str(), c.kind.c_str(), v.error,
+                  allowed, v.checked.c_str(), v.padded ? ", again with its padding" : "",
+                  v.rolled ? ", again in pieces through a rolling cache" : "", narrow);
     }
   }
   std::printf("%d passed, %d failed, 0 skipped\n", passed, failed);

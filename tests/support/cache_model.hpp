@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "codec_error.hpp"
 #include "oriel/oriel.hpp"
 
 namespace oriel::model {
@@ -56,11 +57,10 @@ struct sizes {
   index sinks = 0;
 };
 
-/// Rows of a token, and how often its key was turned.
+/// Rows of a token, as the floats that are read of them.
 struct token {
   std::vector<float> k, v;  ///< [kv_heads, dim]
   bool lost = false;
-  int turns = 0;
 };
 
 /// What a sequence should hold, as a list.
@@ -117,7 +117,6 @@ struct row_list {
     for (index p = r.begin; p < end(); ++p) {
       token& t = at(p);
       if (t.lost) continue;
-      ++t.turns;
       for (index h = 0; h < of.kv_heads; ++h) {
         float* const row = t.k.data() + h * of.head_dim;
         for (index i = 0; i < by->dim / 2; ++i) {  // by the definition, in double
@@ -134,7 +133,7 @@ struct row_list {
   }
 };
 
-/// Fresh rows in tensors of their own.
+/// Fresh rows in tensors of their own, and as `kept` floats once they are stored.
 struct fresh_rows {
   std::vector<float> k, v;
   std::vector<token> list;
@@ -196,10 +195,47 @@ class store {
   virtual index first() const = 0;
   virtual bool can_resume(index position) const = 0;
   virtual any_source source() const = 0;
+  /// What `past`, its source, holds, then fresh rows; both must stay where they are.
+  virtual any_source joined_to(any_source const& past, fresh_rows const& rows, index first) const {
+    return joined<any_source>(past, rows.k_view, rows.v_view, first);
+  }
 };
 
+/// A codec with scales, where it needs any.
+template <class Codec>
+Codec a_codec(bool) {
+  return {};
+}
+template <int Bits>
+struct scales {
+  static constexpr float step =
+      Bits == 8 ? 0.02f : 0.25f;  ///< codes go beyond what keys are turned to
+  std::vector<float> per_channel;
+  scales() {
+    for (int i = 0; i < 2 * 128; ++i) {
+      per_channel.push_back(step * (1.0f + static_cast<float>(i % 7) / 32.0f));
+    }
+  }
+  static scaled<Bits> of(bool keys) {
+    static scales const all;
+    return {all.per_channel.data(), keys};
+  }
+};
+template <>
+inline scaled_int8 a_codec<scaled_int8>(bool keys) {
+  return scales<8>::of(keys);
+}
+template <>
+inline scaled_int4 a_codec<scaled_int4>(bool keys) {
+  return scales<4>::of(keys);
+}
+
+template <class K = f32, class V = K>
 class ring_store final : public store {
  public:
+  using cache = rolling_cache<K, V>;
+  using k_codec = typename cache::k_codec;
+  using v_codec = typename cache::v_codec;
   explicit ring_store(sizes const& s)
       : shape_{.window = s.window,
                .kv_heads = s.kv_heads,
@@ -207,8 +243,8 @@ class ring_store final : public store {
                .v_dim = s.v_dim,
                .margin = s.margin,
                .sinks = s.sinks},
-        bytes_(rolling_cache<>::required_bytes(shape_)),
-        cache_(bytes_.span(), shape_) {}
+        bytes_(cache::required_bytes(shape_)),
+        cache_(bytes_.span(), shape_, {a_codec<k_codec>(true), a_codec<v_codec>(false)}) {}
   status append(fresh_rows const& rows, index first) override {
     return cache_.append(rows.k_view, rows.v_view, first);
   }
@@ -242,17 +278,40 @@ class ring_store final : public store {
     for (index p = all.begin; p < all.end; ++p) {
       if (!cache_.lost().contains(p)) held[static_cast<std::size_t>(cache_.slot(p))] = true;
     }
-    auto* const k = reinterpret_cast<float*>(bytes_.span().data());
-    float* const v = k + capacity * shape_.kv_heads * shape_.head_dim;
-    for (index row = 0; row < capacity * shape_.kv_heads; ++row) {
+    index const rows = capacity * shape_.kv_heads;
+    index const k_bytes = k_codec::row_bytes(shape_.head_dim);
+    index const v_bytes = v_codec::row_bytes(shape_.value_dim());
+    std::byte* const k = bytes_.span().data();
+    std::byte* const v = k + cache::required_bytes(shape_) - rows * v_bytes;
+    for (index row = 0; row < rows; ++row) {
       if (held[static_cast<std::size_t>(row % capacity)]) continue;
-      std::fill_n(k + row * shape_.head_dim, shape_.head_dim, poison);
-      std::fill_n(v + row * shape_.value_dim(), shape_.value_dim(), poison);
+      std::fill_n(k + row * k_bytes, k_bytes, dead<k_codec>);
+      std::fill_n(v + row * v_bytes, v_bytes, dead<v_codec>);
     }
   }
   index first() const override { return std::min(cache_.positions().begin, first_held()); }
   bool can_resume(index position) const override { return cache_.can_resume(position); }
   any_source source() const override { return cache_; }
+  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
+    return joined<cache>(cache_, rows.k_view, rows.v_view, first);
+  }
+
+  /// What rows become in a ring: they are written and read, each on its own.
+  static void keep(sizes const& of, token& t) {
+    for (index h = 0; h < of.kv_heads; ++h) {
+      round_trip(a_codec<k_codec>(true), t.k.data() + h * of.head_dim, of.head_dim, h);
+      round_trip(a_codec<v_codec>(false), t.v.data() + h * of.v_dim, of.v_dim, h);
+    }
+  }
+  /// How far a key that was turned and stored once more may be from one that was turned exactly.
+  static double turn_error(double most, index dim) {
+    if constexpr (std::is_same_v<k_codec, scaled_int8>)
+      return 0.51 * scales<8>::step * 1.25;
+    else if constexpr (std::is_same_v<k_codec, scaled_int4>)
+      return 0.51 * scales<4>::step * 1.25;
+    else
+      return test::error_bound<k_codec>(most, dim);
+  }
 
  private:
   index first_held() const {
@@ -262,9 +321,19 @@ class ring_store final : public store {
     return std::make_unique<ring_store>(sizes{shape_.kv_heads, shape_.head_dim, shape_.value_dim(),
                                               shape_.window, shape_.margin, shape_.sinks});
   }
+  template <class Codec>
+  static void round_trip(Codec const& codec, float* row, index dim, index head) {
+    std::vector<std::byte> stored(static_cast<std::size_t>(Codec::row_bytes(dim)));
+    codec.template encode<default_arch>(row, dim, head, stored.data());
+    codec.template read<default_arch>({stored.data(), 0, head, 0, 1, dim}, row);
+  }
+  /// A byte that reads as NaN, or as numbers that no row has.
+  template <class Codec>
+  static constexpr std::byte dead{
+      std::is_same_v<Codec, scaled_int8> || std::is_same_v<Codec, scaled_int4> ? 0x80 : 0xff};
   cache_shape shape_;
   lines bytes_;
-  rolling_cache<> cache_;
+  cache cache_;
 };
 
 /// A caller's tensors with room for `room` tokens, token-major or head-major.
@@ -465,14 +534,64 @@ class page_store final : public store {
   index tokens_ = 0, first_ = 0;
 };
 
+/// A way of storing rows in a ring.
+struct storage {
+  char const* name;
+  std::unique_ptr<store> (*ring)(sizes const&);
+  void (*keep)(sizes const&, token&);
+  double (*turn_error)(double most, index dim);
+  index multiple = 1;  ///< of row sizes
+  bool plain = false;  ///< floats, which a caller's tensors and pages hold too
+
+  template <class K, class V = K>
+  static storage of(char const* name) {
+    using kind = ring_store<K, V>;
+    constexpr bool blocks = std::is_same_v<K, q8_0> || std::is_same_v<K, q4_0>;
+    return {name,
+            [](sizes const& s) -> std::unique_ptr<store> { return std::make_unique<kind>(s); },
+            kind::keep,
+            kind::turn_error,
+            blocks ? 32 : 1,
+            std::is_same_v<K, f32>};
+  }
+};
+
+inline std::vector<storage> const& storages() {
+  static std::vector<storage> const all{
+      storage::of<f32>("f32"),
+      storage::of<bf16>("bf16"),
+      storage::of<f16>("f16"),
+      storage::of<int8>("int8"),
+      storage::of<int4>("int4"),
+      storage::of<int4_symmetric>("int4_symmetric"),
+      storage::of<int2>("int2"),
+      storage::of<q8_0>("q8_0"),
+      storage::of<q4_0>("q4_0"),
+      storage::of<scaled_int8>("scaled_int8"),
+      storage::of<scaled_int4>("scaled_int4"),
+      storage::of<rotated<int4>, rotated<bf16>>("rotated"),
+      storage::of<bf16, int4>("mixed"),
+  };
+  return all;
+}
+inline storage const& any_storage(choices& choose) {
+  return storages()[static_cast<std::size_t>(choose.below(std::ssize(storages())))];
+}
+
 /// A few sequences of one kind, and their lists.
 class world {
  public:
   static constexpr int kinds = 6;  ///< ring, chunked ring, ring with sinks, tensor, pages, big ring
 
-  explicit world(choices& choose) : choose_(choose), seed_(1) {
+  world(choices& choose, storage const& stored) : choose_(choose), seed_(1), stored_(stored) {
     kind_ = static_cast<int>(choose.below(kinds));
     of_ = {choose.between(1, 2), 2 * choose.between(1, 3), choose.between(1, 4)};
+    if (!stored.plain) {
+      if (kind_ == 3 || kind_ == 4) kind_ = 0;
+      if (choose.below(3) == 0) of_.head_dim *= 7, of_.v_dim *= 13;  // several groups
+      of_.head_dim = round_up(of_.head_dim, stored.multiple);
+      of_.v_dim = round_up(of_.v_dim, stored.multiple);
+    }
     if (kind_ == 0 || kind_ == 1) of_.window = choose.between(1, 9);
     if (kind_ == 2) of_.window = choose.between(1, 6), of_.sinks = choose.between(1, 4);
     if (kind_ == 5) of_.window = tensor_store::room;
@@ -536,7 +655,7 @@ class world {
   std::unique_ptr<store> make() {
     if (kind_ == 3) return std::make_unique<tensor_store>(of_, choose_.coin());
     if (kind_ == 4) return std::make_unique<page_store>(pages_, of_);
-    return std::make_unique<ring_store>(of_);
+    return stored_.ring(of_);
   }
 
   /// A position that the list's first row may have.
@@ -555,7 +674,7 @@ class world {
       }
     }
     index const most = choose_.below(6) == 0 ? 30 : 3;
-    fresh_rows const rows(of_, choose_.between(0, most), seed_);
+    fresh_rows const rows = fresh(choose_.between(0, most));
     index const first = s.list.tokens.empty() ? any_first() : s.list.end();
     if (!s.memory->append(rows, first).ok()) {
       failed_ = "append was refused";
@@ -587,8 +706,42 @@ class world {
     status const got = s.memory->erase(r, by, {scratch_.span()});
     errc const expected = s.list.can_erase(r) ? errc::ok : errc::evicted;
     if (got.code != expected) return std::string("erase says: ") + got.what;
-    if (got.ok()) s.list.erase(r, by);
+    if (!got.ok()) return "";
+    s.list.erase(r, by);
+    return by != nullptr && !r.empty() ? accept_turned(s, r.begin) : "";
+  }
+  /// Keys from `position` on were turned, and stored again: those that are near enough to the
+  /// list's are its own from now on.
+  std::string accept_turned(sequence& s, index position) {
+    any_source const source = s.memory->source();
+    std::vector<float> floats(static_cast<std::size_t>(of_.head_dim));
+    for (index p = position; p < s.list.end(); ++p) {
+      if (!s.list.holds(p)) continue;
+      for (index h = 0; h < of_.kv_heads; ++h) {
+        float* const want = s.list.at(p).k.data() + h * of_.head_dim;
+        kv_run const run = source.run_at(h, p);
+        float const* const got = run.floats(run.k, of_.head_dim, floats.data());
+        double most = 0;
+        for (index d = 0; d < of_.head_dim; ++d) {
+          most = std::max(most, static_cast<double>(std::abs(want[d])));
+        }
+        double const turn = 3e-7 * std::max(most, 1.0);
+        double const allowed = stored_.turn_error(most + turn, of_.head_dim) + turn;
+        for (index d = 0; d < of_.head_dim; ++d) {
+          if (!(std::abs(static_cast<double>(got[d]) - want[d]) <= allowed)) {
+            return "a turned key differs";
+          }
+          want[d] = got[d];
+        }
+      }
+    }
     return "";
+  }
+  /// Rows to append, and what they become.
+  fresh_rows fresh(index n) {
+    fresh_rows rows(of_, n, seed_);
+    for (token& t : rows.list) stored_.keep(of_, t);
+    return rows;
   }
 
   /// Rows one by one.
@@ -608,6 +761,8 @@ class world {
       if (held != s.list.holds(p)) return held ? "it holds a lost row" : "it lost a row";
       if (!held && !lost.contains(p)) return "a row is neither held nor lost";
     }
+    std::vector<float> k_row(static_cast<std::size_t>(of_.head_dim));
+    std::vector<float> v_row(static_cast<std::size_t>(of_.v_dim));
     for (index h = 0; h < of_.kv_heads; ++h) {
       for (index p = s.list.first; p < s.list.end();) {
         if (!s.list.holds(p)) {
@@ -620,16 +775,13 @@ class world {
         for (index i = 0; i < run.rows; ++i, ++p) {
           if (!s.list.holds(p)) return "a run goes into lost rows";
           token const& t = s.list.at(p);
-          float const* const k = t.k.data() + h * of_.head_dim;
-          float const* const v = t.v.data() + h * of_.v_dim;
-          for (index d = 0; d < of_.head_dim; ++d) {
-            float const x = run.k.row(i)[d];
-            float const allowed = static_cast<float>(t.turns) * 3e-7f;
-            if (!(std::abs(x - k[d]) <= allowed)) return "a key differs";
+          kv_run const one = run.from(i);
+          float const* const k = one.floats(one.k, of_.head_dim, k_row.data());
+          float const* const v = one.floats(one.v, of_.v_dim, v_row.data());
+          if (!std::equal(k, k + of_.head_dim, t.k.data() + h * of_.head_dim)) {
+            return "a key differs";
           }
-          for (index d = 0; d < of_.v_dim; ++d) {
-            if (!(run.v.row(i)[d] == v[d])) return "a value differs";
-          }
+          if (!std::equal(v, v + of_.v_dim, t.v.data() + h * of_.v_dim)) return "a value differs";
         }
       }
     }
@@ -639,7 +791,7 @@ class world {
   /// Attention of a few fresh tokens behind what is held, against sums over the list.
   std::string attend(sequence const& s) {
     index const n = choose_.between(1, 3);
-    fresh_rows const rows(of_, n, seed_);
+    fresh_rows const rows = fresh(n);
     index const group = choose_.between(1, 2);
     std::vector<float> q(static_cast<std::size_t>(n * of_.kv_heads * group * of_.head_dim));
     for (std::size_t i = 0; i < q.size(); ++i) q[i] = 3.0f * rows.k[i % (rows.k.size() - 1)];
@@ -647,17 +799,16 @@ class world {
     index const window = of_.window > 0 ? of_.window : choose_.between(1, 20);
     any_source const past = s.memory->source();
     // Through joined, or what is held alone.
-    bool const fresh = choose_.coin();
+    bool const with_fresh = choose_.coin();
     index const end = s.list.tokens.empty() ? past.positions().end : s.list.end();
-    index const first_query = fresh ? end : end - 1;
-    index const tokens = fresh ? n : 1;
+    index const first_query = with_fresh ? end : end - 1;
+    index const tokens = with_fresh ? n : 1;
     bool const in_chunks = kind_ == 1;
     any_mask mask = causal{} & (sliding_window{window} | sinks{of_.sinks});
     if (in_chunks) mask = causal{} & chunked{window};
     std::vector<float> out(static_cast<std::size_t>(tokens * heads * of_.v_dim), poison);
-    joined_any const both(past, rows, end);
     attention call{.q = {q.data(), tokens, heads, of_.head_dim},
-                   .kv = fresh ? any_source(both) : past,
+                   .kv = with_fresh ? s.memory->joined_to(past, rows, end) : past,
                    .mask = mask,
                    .out = {out.data(), tokens, heads, of_.v_dim}};
     call.first_query = first_query;
@@ -687,7 +838,8 @@ class world {
         std::vector<double> sum(static_cast<std::size_t>(of_.v_dim));
         double total = 0;
         double const scale = 1.0 / std::sqrt(static_cast<double>(of_.head_dim));
-        for (index p = s.list.tokens.empty() ? end : s.list.first; p < end + (fresh ? n : 0); ++p) {
+        for (index p = s.list.tokens.empty() ? end : s.list.first; p < end + (with_fresh ? n : 0);
+             ++p) {
           if (!sees(position, p)) continue;
           token const& of = p < end ? s.list.at(p) : rows.list[static_cast<std::size_t>(p - end)];
           double dot = 0;
@@ -713,16 +865,9 @@ class world {
     return "";
   }
 
-  /// joined over any source.
-  struct joined_any {
-    joined<any_source> both;
-    joined_any(any_source const& past, fresh_rows const& rows, index first)
-        : both(past, rows.k_view, rows.v_view, first) {}
-    operator any_source() const { return both; }
-  };
-
   choices& choose_;
   std::uint64_t seed_;
+  storage const& stored_;
   int kind_ = 0;
   sizes of_;
   rope rope_;
@@ -733,19 +878,22 @@ class world {
   std::string failed_;
 };
 
-/// Runs `operations` of them; what went wrong, in words, goes to `report`. Findings.
+/// Runs `operations` of them, in worlds that store rows in each of these ways in turn; what went
+/// wrong, in words, goes to `report`. Findings.
 template <class Report>
-index run(std::uint64_t seed, index operations, Report&& report) {
+index run(std::uint64_t seed, index operations, std::span<storage const> stored, Report&& report) {
   index findings = 0;
+  std::size_t worlds = 0;
   for (index done = 0; done < operations;) {
     choices choose(seed + static_cast<std::uint64_t>(done) * 0x9e3779b97f4a7c15u);
-    world w(choose);
+    storage const& own = stored[worlds++ % stored.size()];
+    world w(choose, own);
     index const length = std::min<index>(operations - done, 200);
     for (index i = 0; i < length; ++i, ++done) {
       std::string const found = w.step();
       if (found.empty()) continue;
       ++findings;
-      report("operation " + std::to_string(done) + ": " + found);
+      report("operation " + std::to_string(done) + ", " + own.name + ": " + found);
       done += length - i;
       break;
     }

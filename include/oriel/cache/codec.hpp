@@ -21,8 +21,9 @@ namespace oriel::inline v0 {
 ///                                straight from rows, `chunk<Arch>` of them at a time
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
-///   tag                          optional: below 256, names the codec in saved bytes; without one
-///                                a cache can't be saved
+///   tag                          optional: names the codec in saved bytes, below 2^24; one of your
+///                                own ends in a byte from 64 to 127. Without one a cache can't be
+///                                saved
 ///
 /// encode and read are templates on the instruction set. A codec is a small value; most are empty.
 // clang-format off
@@ -103,6 +104,14 @@ ORIEL_INLINE constexpr index alignment_of() noexcept {
   } else {
     return 1;
   }
+}
+
+template <class Codec>
+ORIEL_INLINE constexpr std::uint64_t tag_of() noexcept {
+  static_assert(
+      requires { Codec::tag; }, "a codec needs a tag for its rows to be saved");
+  static_assert(Codec::tag > 0 && Codec::tag < 1 << 24);
+  return Codec::tag;
 }
 
 template <class Codec, class Arch>

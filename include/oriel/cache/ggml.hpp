@@ -12,6 +12,7 @@ namespace detail {
 /// Blocks of 32 channels: an f16 scale, then the codes.
 template <int Bits>
 struct ggml_blocks {
+  static constexpr int tag = Bits == 8 ? 5 : 6;
   static constexpr index block = 32;
   static constexpr index block_bytes = 2 + block * Bits / 8;
 

@@ -114,6 +114,10 @@ struct symmetric {
 template <int Bits, int Group, bool ZeroPoint, class Parameter>
 struct quantized {
   static_assert(Group % 16 == 0 && Group > 0);
+  static_assert(std::is_same_v<Parameter, f16> || std::is_same_v<Parameter, float>);
+  static_assert(Group <= max_coded_dim);
+  static constexpr int tag =
+      4 | (Bits | ZeroPoint << 4 | std::is_same_v<Parameter, float> << 5 | Group / 16 << 6) << 8;
   static constexpr bool is_signed = Bits == 8 && !ZeroPoint;
   using codes = code_rows<Bits, is_signed>;
   static constexpr int offset = ZeroPoint || is_signed ? 0 : 1 << (Bits - 1);  ///< of stored codes

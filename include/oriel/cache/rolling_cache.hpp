@@ -214,9 +214,9 @@ class rolling_cache {
     return {};
   }
   /// Becomes what was saved: whatever follows has the same bits. `from` is exactly what `save`
-  /// wrote, of a cache with the same codec, window, sinks, heads and dims; margins may differ: of
-  /// a larger one the last rows that fit are taken. Anything else is errc::saved, and nothing
-  /// changes.
+  /// wrote, of a cache with the same codecs (scales of the caller's are not saved), window, sinks,
+  /// heads and dims; margins may differ: of a larger one the last rows that fit are taken. Anything
+  /// else is errc::saved, and nothing changes.
   ORIEL_INLINE status restore(std::span<std::byte const> from) noexcept {
     if (!made_.ok()) return made_;
     if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
@@ -314,7 +314,7 @@ class rolling_cache {
   }
 
   static constexpr std::uint64_t tag() noexcept {
-    return 0x10000 + 0x100 * k_codec::tag + v_codec::tag;
+    return detail::saved_tag(1, detail::tag_of<k_codec>(), detail::tag_of<v_codec>());
   }
   static constexpr index own_words = 8;  ///< in saved bytes
   static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;

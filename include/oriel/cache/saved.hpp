@@ -64,6 +64,12 @@ struct saved_in {
   }
 };
 
+/// Names a kind of cache (below 2^16) and the codecs of its keys and values (below 2^24).
+ORIEL_INLINE constexpr std::uint64_t saved_tag(std::uint64_t kind, std::uint64_t k,
+                                               std::uint64_t v) noexcept {
+  return k >> 8 << 48 | v >> 8 << 32 | kind << 16 | (k & 0xff) << 8 | (v & 0xff);
+}
+
 /// Every blob: magic, version, what it is of, its bytes in all; its own words and rows; checksum.
 inline constexpr index saved_frame = 5 * word_bytes;
 

@@ -21,6 +21,7 @@ namespace oriel::inline v0 {
 template <int Bits>
 struct scaled {
   static_assert(Bits == 8 || Bits == 4);
+  static constexpr int tag = Bits == 8 ? 7 : 8;  ///< saved rows come without their scales
   float const* scales = nullptr;
   bool per_channel = false;
 
