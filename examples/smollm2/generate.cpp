@@ -21,13 +21,32 @@ void for_each_piece(session& s, std::span<token_id const> tokens, listener const
   }
 }
 
-token_id best_next(session& s, rows_view const& last_state) {
-  auto const logits = s.logits(last_state);
-  float const* const first = logits.data();
-  return static_cast<token_id>(std::max_element(first, first + logits.cols()) - first);
+// The likeliest token after each state.
+std::vector<token_id> best_next(session& s, rows_view const& states) {
+  std::vector<token_id> best;
+  auto const logits = s.logits(states);
+  for (index i = 0; i < logits.rows(); ++i) {
+    float const* const first = logits.row(i).data();
+    best.push_back(static_cast<token_id>(std::max_element(first, first + logits.cols()) - first));
+  }
+  return best;
 }
 
 }  // namespace
+
+std::span<token_id const> lookup(std::span<token_id const> text, index most) {
+  index const size = std::ssize(text);
+  for (index n = std::min<index>(4, size - 1); n >= 2 && most > 0; --n) {
+    auto const last = text.last(static_cast<std::size_t>(n));
+    for (index at = size - n - 1; at >= 0; --at) {
+      auto const place = text.subspan(static_cast<std::size_t>(at));
+      if (!std::ranges::equal(place.first(last.size()), last)) continue;
+      auto const after = place.subspan(last.size());
+      return after.first(std::min(after.size(), static_cast<std::size_t>(most)));
+    }
+  }
+  return {};
+}
 
 std::vector<token_id> generate(session& s, std::span<token_id const> prompt, index count,
                                token_id end, listener const& heard) {
@@ -36,15 +55,33 @@ std::vector<token_id> generate(session& s, std::span<token_id const> prompt, ind
   token_id next = end;
   for_each_piece(s, prompt, heard, [&](index first, rows_view const& states) {
     bool const last = first + states.rows() == std::ssize(prompt);
-    if (last && most > 0) next = best_next(s, states.bottomRows(1));
+    if (last && most > 0) next = best_next(s, states.bottomRows(1))[0];
   });
 
   std::vector<token_id> out;
-  while (std::ssize(out) < most) {
-    out.push_back(next);
-    if (heard.token) heard.token(next);
-    if (next == end || std::ssize(out) == most) break;
-    next = best_next(s, s.forward({&next, 1}));
+  std::vector<token_id> text(prompt.begin(), prompt.end());
+  auto const say = [&](token_id token) {  // false: it is the last
+    out.push_back(token);
+    text.push_back(token);
+    if (heard.token) heard.token(token);
+    return token != end && std::ssize(out) < most;
+  };
+  while (most > 0 && say(next)) {
+    std::vector<token_id> pass{next};
+    auto const draft = lookup(text, std::min(s.options().draft, most - std::ssize(out) - 1));
+    pass.insert(pass.end(), draft.begin(), draft.end());
+    index const before = s.position();
+    auto const best = best_next(s, s.forward(pass, true));
+    std::size_t taken = 0;
+    while (taken + 1 < pass.size() && pass[taken + 1] == best[taken]) ++taken;
+    if (heard.draft && pass.size() > 1) {
+      heard.draft(std::ssize(pass) - 1, static_cast<index>(taken));
+    }
+    if (taken + 1 < pass.size()) s.truncate(before + 1 + static_cast<index>(taken));
+    for (std::size_t i = 1; i <= taken; ++i) {
+      if (!say(pass[i])) return out;
+    }
+    next = best[taken];
   }
   return out;
 }

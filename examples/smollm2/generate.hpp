@@ -13,12 +13,19 @@ namespace smollm2 {
 struct listener {
   std::function<void(index done)> prompt;     // after each piece: tokens of the prompt so far
   std::function<void(token_id token)> token;  // after each generated token
+  std::function<void(index drafted, index taken)> draft;  // after each pass that checks a draft
 };
 
 // Greedy continuation of a prompt that fits the session's context: at most `count` tokens, fewer
-// when the context is full or after `end`, which is the last one returned then.
+// when the context is full or after `end`, which is the last one returned then. With drafts, tokens
+// that the text suggests are checked together, and given back from the first wrong one on: the same
+// tokens in fewer passes.
 std::vector<token_id> generate(session& s, std::span<token_id const> prompt, index count,
                                token_id end, listener const& heard = {});
+
+// The tokens that followed where the last n of `text` stood before, 2 <= n <= 4: the longest n, of it
+// the last place; at most `most`. Prompt lookup: no model, and right where text repeats itself.
+std::span<token_id const> lookup(std::span<token_id const> text, index most);
 
 // -log p(tokens[i + 1] | tokens[0 .. i]), natural log, for every i < n - 1: what the token at
 // position i says of the next.

@@ -24,15 +24,24 @@ void in_parallel(oriel::thread_pool& pool, index count, F&& f) {
   });
 }
 
-// y [n, out] = x [n, in] * w [out, in]^T, shared out by the rows of w: a matrix-vector product
-// that streams w once when n is 1, a matrix product otherwise.
-void multiply(rows_view const& x, matrix const& w, rows_out y, oriel::thread_pool& pool) {
+// y [n, out] = x [n, in] * w [out, in]^T, shared out by the rows of w. Few rows of x one by one, each
+// by the same matrix-vector product and so with the bits that it has alone; parts of w are small
+// enough that they come from memory once for all of them. More rows by a matrix product.
+void multiply_rows(rows_view const& x, matrix const& w, rows_out y, bool one_by_one,
+                   oriel::thread_pool& pool) {
+  constexpr index in_cache = 32;  // rows of w: 72 KiB of 576 floats
   in_parallel(pool, w.rows(), [&](index first, index last) {
-    auto const part = w.middleRows(first, last - first);
-    if (x.rows() == 1) {
-      y.row(0).segment(first, last - first).transpose().noalias() = part * x.row(0).transpose();
-    } else {
-      y.middleCols(first, last - first).noalias() = x * part.transpose();
+    if (!one_by_one) {
+      y.middleCols(first, last - first).noalias() =
+          x * w.middleRows(first, last - first).transpose();
+      return;
+    }
+    for (index at = first; at < last; at += in_cache) {
+      index const n = std::min(in_cache, last - at);
+      auto const part = w.middleRows(at, n);
+      for (index i = 0; i < x.rows(); ++i) {
+        y.row(i).segment(at, n).transpose().noalias() = part * x.row(i).transpose();
+      }
     }
   });
 }
@@ -99,11 +108,13 @@ oriel::any_mask mask_of(session_options const& o) {
   return oriel::causal{} & (window | oriel::sinks{.keys = o.sinks});
 }
 
-// A window never needs more rows than there are positions; the sinks' rows lie beside its ring.
+// A window never needs more rows than there are positions; the sinks' rows lie beside its ring, and
+// drafts are given back.
 oriel::cache_shape cache_shape_of(dimensions const& d, session_options const& o) {
   return {.window = o.window == 0 ? o.context : std::min(o.window, o.context),
           .kv_heads = d.kv_heads,
           .head_dim = d.head_dim,
+          .margin = std::max<index>(1, o.draft),
           .sinks = o.window == 0 ? 0 : o.sinks};
 }
 
@@ -239,7 +250,8 @@ index session::means_bytes() const {
   return all;
 }
 
-rows_view session::forward(std::span<token_id const> tokens) {
+rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
+  one_by_one_ = one_by_one;
   auto const& m = model_;
   auto const n = std::ssize(tokens);
   auto const x = x_.topRows(n);
@@ -262,16 +274,16 @@ rows_view session::forward(std::span<token_id const> tokens) {
   for (index i = 0; i < m.dim.layers; ++i) {
     auto const& layer = m.layers[static_cast<std::size_t>(i)];
     rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);
-    multiply(normed, layer.qkv, qkv_.topRows(n), pool_);
+    multiply(normed, layer.qkv, qkv_.topRows(n));
     rotate(n);
     attend(i, n);
-    multiply(attended_.topRows(n), layer.attention_output, delta, pool_);
+    multiply(attended_.topRows(n), layer.attention_output, delta);
     x_.topRows(n) += delta;
 
     rms_norm(x, layer.feed_forward_norm, m.dim.rms_epsilon, normed);
-    multiply(normed, layer.gate_up, gate_up, pool_);
+    multiply(normed, layer.gate_up, gate_up);
     swiglu(gate_up);
-    multiply(gate_up.leftCols(m.dim.feed_forward), layer.down, delta, pool_);
+    multiply(gate_up.leftCols(m.dim.feed_forward), layer.down, delta);
     x_.topRows(n) += delta;
   }
   position_ += n;
@@ -301,17 +313,24 @@ void session::rotate(index tokens) {
 // read where the projection left them; then the cache takes k and v. Prefill and decode alike. With
 // blocks, their means take k first: a token may choose a block of its own piece.
 void session::attend(index layer, index tokens) {
+  index const step = one_by_one_ ? 1 : tokens;  // one row has a kernel of its own
+  for (index i = 0; i < tokens; i += step) attend_to(layer, {i, i + step});
+}
+
+void session::attend_to(index layer, oriel::range part) {
+  index const tokens = part.size();
   auto const at = static_cast<std::size_t>(layer);
   layer_cache& cache = *caches_[at];
   auto const& d = model_.dim;
   using view = oriel::tensor_view<float const>;
-  float const* const first = qkv_.data();
+  float const* const first = qkv_.row(part.begin).data();
   index const stride = qkv_.cols();
   view const q(first, tokens, d.q_heads, d.head_dim, stride, d.head_dim);
   view const k(first + d.q_heads * d.head_dim, tokens, d.kv_heads, d.head_dim, stride, d.head_dim);
   view const v(k.data + d.kv_heads * d.head_dim, tokens, d.kv_heads, d.head_dim, stride,
                d.head_dim);
-  oriel::tensor_view<float> const out(attended_.data(), tokens, d.q_heads, d.head_dim);
+  oriel::tensor_view<float> const out(attended_.row(part.begin).data(), tokens, d.q_heads,
+                                      d.head_dim);
 
   oriel::any_source const both = cache.joined_with(k, v);
   auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_}) : both;
@@ -324,8 +343,17 @@ void session::attend(index layer, index tokens) {
   require(cache.append(k, v));
 }
 
+void session::truncate(index position) {
+  for (auto const& cache : caches_) require(cache->truncate(position));
+  position_ = position;
+}
+
+void session::multiply(rows_view const& x, matrix const& w, rows_out y) {
+  multiply_rows(x, w, y, one_by_one_ || x.rows() == 1, pool_);
+}
+
 rows_view session::logits(rows_view const& states) {
-  multiply(states, model_.output(), logits_.topRows(states.rows()), pool_);
+  multiply(states, model_.output(), logits_.topRows(states.rows()));
   return logits_.topRows(states.rows());
 }
 

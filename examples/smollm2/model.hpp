@@ -56,6 +56,7 @@ struct session_options {
   index block = 0;  // it sees only blocks of so many keys (MoBA, arXiv 2502.13189); 0: all keys
   index top_k = 0;  // so many of them, its own included
   bool in_cache = false;  // rotary positions are places in the cache, not in the text
+  index draft = 0;        // tokens that are guessed, checked at once and given back where wrong
   index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
   std::string kv = "f32";  // what the caches store, see layer_cache.hpp
@@ -68,8 +69,12 @@ class session {
   session(model const& m, session_options const& options, oriel::thread_pool& pool);
 
   // The next 1 <= n <= piece tokens through all layers; their final states, normalised,
-  // [n, hidden], valid until the next call.
-  rows_view forward(std::span<token_id const> tokens);
+  // [n, hidden], valid until the next call. Where they go `one_by_one`, each has the bits that it has
+  // in a call of its own (and so have its logits), but weights are read once for all of them.
+  rows_view forward(std::span<token_id const> tokens, bool one_by_one = false);
+
+  // Forgets the last tokens, at most `draft`: the next one is number `position`.
+  void truncate(index position);
 
   // Logits of such states, [n, vocabulary]; n <= logits_rows.
   rows_view logits(rows_view const& states);
@@ -84,13 +89,16 @@ class session {
   index workspace_bytes() const { return workspace_.size(); }
 
  private:
+  void multiply(rows_view const& x, matrix const& w, rows_out y);
   void attend(index layer, index tokens);
+  void attend_to(index layer, oriel::range tokens);
   void rotate(index tokens);
 
   model const& model_;
   session_options options_;
   oriel::thread_pool& pool_;
   index position_ = 0;
+  bool one_by_one_ = false;  // the last tokens
 
   oriel::any_mask mask_;
   std::vector<std::unique_ptr<layer_cache>> caches_;  // [layers]

@@ -82,6 +82,35 @@ int check(std::string const& model_path, std::string const& directory) {
     session s(m, {.window = window_of(c), .workers = workers}, pool);
     auto const out = generate(s, prompt_ids, std::ssize(output_ids), words.end_of_turn());
     results.add(out == output_ids, "greedy: " + label + ": " + compare(out, output_ids));
+
+    session drafts(m, {.window = window_of(c), .draft = 8, .workers = workers}, pool);
+    index given_back = 0;
+    listener heard;
+    heard.draft = [&](index drafted, index taken) { given_back += drafted - taken; };
+    auto const same =
+        generate(drafts, prompt_ids, std::ssize(output_ids), words.end_of_turn(), heard);
+    results.add(same == out, "drafts of 8: " + label + ": " + compare(same, out) + ", " +
+                                 std::to_string(given_back) + " given back");
+  }
+
+  // Text that repeats itself, so that drafts are taken, through a window that wraps meanwhile.
+  for (index const window : {index{0}, index{32}}) {
+    auto const ids = words.encode("1 2 3 4 5 6 7 8 9 10 1 2 3 4 5 6 7 8 9 10 1 2 3 4 5");
+    index taken_in_all = 0;
+    index given_back = 0;
+    listener heard;
+    heard.draft = [&](index drafted, index taken) {
+      taken_in_all += taken;
+      given_back += drafted - taken;
+    };
+    session plain(m, {.window = window, .workers = workers}, pool);
+    session drafts(m, {.window = window, .draft = 8, .workers = workers}, pool);
+    auto const want = generate(plain, ids, 120, words.end_of_turn());
+    auto const got = generate(drafts, ids, 120, words.end_of_turn(), heard);
+    results.add(got == want && taken_in_all > 0, "drafts of 8, window " + std::to_string(window) +
+                                                     ": " + compare(got, want) + ", " +
+                                                     std::to_string(taken_in_all) + " taken, " +
+                                                     std::to_string(given_back) + " given back");
   }
 
   auto const reference = load(directory + "/smollm2_nll.json");

@@ -13,6 +13,7 @@
 #include "oriel/cache/ggml.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/kivi_cache.hpp"
+#include "oriel/cache/model_cache.hpp"
 #include "oriel/cache/paged.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/relative.hpp"

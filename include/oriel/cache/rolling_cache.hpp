@@ -54,12 +54,13 @@ class rolling_cache {
                              codec_pair<k_codec, v_codec> const& codecs = {}) noexcept
       : shape_(shape), codecs_(codecs), made_(made_from(bytes, shape)) {
     if (!made_.ok()) return;
-    ring_ = shape.ring();
-    begin_ = shape.sinks;
+    ring_ = shape.ring(), begin_ = shape.sinks;
     k_ = bytes.data();
     v_ = k_ + all_keys(shape);
   }
 
+  /// A cache that can't be used, as `why` says.
+  ORIEL_INLINE explicit rolling_cache(status const& why) noexcept : made_(why) {}
   ORIEL_INLINE status check() const noexcept { return made_; }
 
   /// Keeps the rows of the next tokens; of those behind the sinks only the last that fit the ring
@@ -81,10 +82,9 @@ class rolling_cache {
     index const at = first ? *first : end_;
     if (status s = check_append(shape(), own(), {origin_, end_}, at, k, v); !s.ok()) return s;
     if (k.tokens == 0) return {};
-    if (!begun()) {
-      origin_ = at;
+    if (end_ == origin_) {
+      origin_ = at, turn_ = 0;
       begin_ = max_of(at, shape_.sinks);
-      turn_ = 0;
     }
     end_ = at + k.tokens;
     begin_ = max_of(begin_, end_ - ring_);
@@ -145,6 +145,18 @@ class rolling_cache {
   ORIEL_INLINE status erase(range erased) noexcept {
     return erase_rows(erased, [](std::byte*, index, index) ORIEL_INLINE_LAMBDA {});
   }
+  /// ok, or what erase of a range would say.
+  ORIEL_INLINE status check_erase(range erased) const noexcept {
+    if (!made_.ok()) return made_;
+    if (erased.begin > erased.end || erased.begin < origin_ || erased.end > end_) {
+      return {errc::position, "erase: the range must lie within what the cache has held"};
+    }
+    bool const all_lost_go = intersect(lost(), erased).size() == lost().size();
+    if (erased.begin < first_of_ring() && !all_lost_go && !erased.empty()) {
+      return {errc::evicted, "erase: rows that would become sinks are overwritten"};
+    }
+    return {};
+  }
   /// The same for keys with rotary positions: each key that moves is turned to its new position
   /// and encoded once more (f32: one more rounding).
   ///
@@ -158,11 +170,10 @@ class rolling_cache {
     if (footprint(memory.bytes).meets(own())) {
       return {errc::alias, "workspace must not lie in the cache's own bytes"};
     }
+    if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
     auto const scratch = detail::turn_scratch::carve(carve, shape_.head_dim);
-    if (erased.begin <= erased.end && origin_ <= erased.begin && erased.end <= end_) {
-      by.template angles<Arch>(-erased.size(), scratch.angles);
-    }
+    by.template angles<Arch>(-erased.size(), scratch.angles);
     return erase_rows(erased, [&](std::byte* at, index head, index p) {
       codecs_.k.template read<Arch>({at, key_bytes(), head, p, 1, shape_.head_dim}, scratch.row);
       by.template turn<Arch>(scratch.angles, scratch.row);
@@ -170,12 +181,14 @@ class rolling_cache {
     });
   }
 
-  /// Becomes a copy of another cache of the same shape (errc::shape), a fork of its sequence. Cost:
-  /// the held rows are copied.
+  /// Becomes a copy of another cache of the same shape (errc::shape). Cost: the held rows copied.
   ORIEL_INLINE status copy(rolling_cache const& from) noexcept {
     if (!made_.ok()) return made_;
     if (!from.made_.ok()) return from.made_;
-    if (!same_rows(from)) return {errc::shape, "copy: the caches must have the same shape"};
+    if (from.shape() != shape() || from.shape_.window != shape_.window ||
+        from.shape_.sinks != shape_.sinks || from.ring_ != ring_) {
+      return {errc::shape, "copy: the caches must have the same shape"};
+    }
     if (&from == this) return {};
     if (own().meets(from.own())) return {errc::alias, "copy: the caches must not overlap"};
     origin_ = from.origin_, begin_ = from.begin_, end_ = from.end_, turn_ = from.turn_;
@@ -187,7 +200,7 @@ class rolling_cache {
   /// Bytes that `save` writes now: 13 words, and the held rows.
   ORIEL_INLINE index saved_bytes() const noexcept {
     if (!made_.ok()) return 0;
-    index const rows = (pinned().size() + ring_rows().size()) * shape_.kv_heads;
+    index const rows = (pinned().size() + range{begin_, end_}.size()) * shape_.kv_heads;
     return frame + rows * (key_bytes() + value_bytes());
   }
   /// Writes the held rows and where they stand, little-endian, with a version and a checksum.
@@ -195,12 +208,7 @@ class rolling_cache {
   ORIEL_INLINE status save(std::span<std::byte> to) const noexcept {
     if (!made_.ok()) return made_;
     index const bytes = saved_bytes();
-    if (to.data() == nullptr || to.size() < static_cast<std::size_t>(bytes)) {
-      return {errc::memory, "save: to must hold saved_bytes()"};
-    }
-    if (footprint(to).meets(own())) {
-      return {errc::alias, "save: to must not lie in the cache's own bytes"};
-    }
+    if (status s = detail::check_save(to, bytes, own()); !s.ok()) return s;
     detail::saved_out out = detail::begin_saved(to.data(), tag(), bytes);
     for (index const number : {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim,
                                shape_.value_dim(), origin_, begin_, end_}) {
@@ -213,38 +221,14 @@ class rolling_cache {
     detail::end_saved(to.data(), bytes);
     return {};
   }
-  /// Becomes what was saved: whatever follows has the same bits. `from` is exactly what `save`
-  /// wrote, of a cache with the same codecs (scales of the caller's are not saved), window, sinks,
-  /// heads and dims; margins may differ: of a larger one the last rows that fit are taken. Anything
-  /// else is errc::saved, and nothing changes.
+  /// Becomes what was saved: what follows has the same bits. `from` is exactly what `save` wrote,
+  /// of a cache with the same codecs (scales of the caller's are not saved), window, sinks, heads
+  /// and dims; of a larger margin the last rows that fit are taken. Anything else is errc::saved,
+  /// and nothing changes.
   ORIEL_INLINE status restore(std::span<std::byte const> from) noexcept {
-    if (!made_.ok()) return made_;
-    if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
-    if (footprint(from).meets(own())) {
-      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
-    }
-    detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
-    for (index const number :
-         {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim, shape_.value_dim()}) {
-      if (in.number() != number) {
-        return {errc::saved, "saved bytes are of a cache of another shape"};
-      }
-    }
     rolling_cache next = *this;
-    next.origin_ = in.number(), next.begin_ = in.number(), next.end_ = in.number();
-    next.turn_ = 0;
-    if (next.origin_ < 0 || next.end_ < next.origin_ || next.end_ >= max_position ||
-        next.begin_ < next.first_of_ring() ||
-        next.begin_ > max_of(next.end_, next.first_of_ring())) {
-      return {errc::saved, "saved bytes have positions that no cache has"};
-    }
-    index const rows = saturating_mul(saturating_add(next.pinned().size(), next.ring_rows().size()),
-                                      shape_.kv_heads);
-    index const bytes = saturating_mul(rows, (key_bytes() + value_bytes()));
-    if (bytes !=
-        static_cast<index>(from.size()) - detail::saved_frame - own_words * detail::word_bytes) {
-      return {errc::saved, "saved bytes have more or fewer rows than they say"};
-    }
+    if (status s = read_saved(from, next); !s.ok()) return s;
+    detail::saved_in in{from.data() + (frame - detail::word_bytes)};
     index const skipped = max_of(next.begin_, next.end_ - ring_);
     next.for_each_held([&](index head, index p) ORIEL_INLINE_LAMBDA {
       bool const kept = p < shape_.sinks || p >= skipped;
@@ -255,6 +239,11 @@ class rolling_cache {
     next.begin_ = skipped;
     *this = next;
     return {};
+  }
+  /// ok, or what restore of these bytes would say.
+  ORIEL_INLINE status check_restore(std::span<std::byte const> from) const noexcept {
+    rolling_cache next = *this;
+    return read_saved(from, next);
   }
 
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
@@ -319,7 +308,6 @@ class rolling_cache {
   static constexpr index own_words = 8;  ///< in saved bytes
   static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;
 
-  ORIEL_INLINE constexpr bool begun() const noexcept { return end_ != origin_; }
   /// The first position that the ring may hold.
   ORIEL_INLINE constexpr index first_of_ring() const noexcept {
     return max_of(origin_, shape_.sinks);
@@ -327,21 +315,46 @@ class rolling_cache {
   ORIEL_INLINE constexpr range pinned() const noexcept {
     return {origin_, min_of(shape_.sinks, end_)};
   }
-  ORIEL_INLINE constexpr range ring_rows() const noexcept { return {begin_, end_}; }
-  ORIEL_INLINE constexpr bool same_rows(rolling_cache const& other) const noexcept {
-    return other.shape() == shape() && other.shape_.window == shape_.window &&
-           other.shape_.sinks == shape_.sinks && other.ring_ == ring_;
-  }
   ORIEL_INLINE void move_row(index head, index to, rolling_cache const& from,
                              index slot) const noexcept {
     std::memcpy(key(head, to), from.key(head, slot), static_cast<std::size_t>(key_bytes()));
     std::memcpy(value(head, to), from.value(head, slot), static_cast<std::size_t>(value_bytes()));
   }
+  /// Where the rows of saved bytes stand becomes that of `next`, a copy of this.
+  ORIEL_INLINE status read_saved(std::span<std::byte const> from,
+                                 rolling_cache& next) const noexcept {
+    if (!made_.ok()) return made_;
+    if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
+    if (footprint(from).meets(own())) {
+      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
+    }
+    detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
+    for (index const number :
+         {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim, shape_.value_dim()}) {
+      if (in.number() != number) {
+        return {errc::saved, "saved bytes are of a cache of another shape"};
+      }
+    }
+    next.origin_ = in.number(), next.begin_ = in.number(), next.end_ = in.number();
+    next.turn_ = 0;
+    if (next.origin_ < 0 || next.end_ < next.origin_ || next.end_ >= max_position ||
+        next.begin_ < next.first_of_ring() ||
+        next.begin_ > max_of(next.end_, next.first_of_ring())) {
+      return {errc::saved, "saved bytes have positions that no cache has"};
+    }
+    index const rows = saturating_add(next.pinned().size(), range{next.begin_, next.end_}.size());
+    index const bytes =
+        saturating_mul(saturating_mul(rows, shape_.kv_heads), key_bytes() + value_bytes());
+    if (bytes != static_cast<index>(from.size()) - frame) {
+      return {errc::saved, "saved bytes have more or fewer rows than they say"};
+    }
+    return {};
+  }
   /// f(head, position) for every held row.
   template <class F>
   ORIEL_INLINE void for_each_held(F&& f) const noexcept {
     for (index head = 0; head < shape_.kv_heads; ++head) {
-      for (range const part : {pinned(), ring_rows()}) {
+      for (range const part : {pinned(), range{begin_, end_}}) {
         for (index p = part.begin; p < part.end; ++p) f(head, p);
       }
     }
@@ -351,15 +364,8 @@ class rolling_cache {
   /// row of the ring lies before them they stay in their slots, and the slots' numbers are turned.
   template <class Turn>
   ORIEL_INLINE status erase_rows(range erased, Turn&& turn) noexcept {
-    if (!made_.ok()) return made_;
-    if (erased.begin > erased.end || erased.begin < origin_ || erased.end > end_) {
-      return {errc::position, "erase: the range must lie within what the cache has held"};
-    }
+    if (status s = check_erase(erased); !s.ok()) return s;
     index const n = erased.size();
-    bool const all_lost_go = intersect(lost(), erased).size() == lost().size();
-    if (erased.begin < first_of_ring() && !all_lost_go && n > 0) {
-      return {errc::evicted, "erase: rows that would become sinks are overwritten"};
-    }
     if (n == 0) return {};
     rolling_cache next = *this;
     next.end_ -= n;
@@ -367,7 +373,7 @@ class rolling_cache {
       next.turn_ = (turn_ + n % ring_) % ring_;
       next.begin_ = max_of(first_of_ring(), max_of(erased.end, begin_) - n);
     }
-    for (range const held : {pinned(), ring_rows()}) {
+    for (range const held : {pinned(), range{begin_, end_}}) {
       for (index p = max_of(erased.end, held.begin); p < held.end; ++p) {
         index const from = slot(p);
         index const to = next.slot(p - n);

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <span>
 
-#include "oriel/core/status.hpp"
+#include "oriel/view/overlap.hpp"
 
 namespace oriel::inline v0 {
 
@@ -29,7 +29,8 @@ ORIEL_INLINE std::uint64_t checksum(std::byte const* bytes, index size) noexcept
   for (index at = 0; at < size; at += word_bytes) {
     std::uint64_t word = 0;
     std::memcpy(&word, bytes + at, static_cast<std::size_t>(min_of(size - at, word_bytes)));
-    sum = std::rotl((sum ^ word) * 0xbf58476d1ce4e5b9, 29);
+    sum = (sum ^ word) * 0xbf58476d1ce4e5b9;
+    sum = sum << 29 | sum >> 35;  // std::rotl is not always inlined
   }
   return sum ^ (sum >> 32);
 }
@@ -44,6 +45,7 @@ struct saved_out {
   }
   ORIEL_INLINE void number(index value) noexcept { word(static_cast<std::uint64_t>(value)); }
   ORIEL_INLINE void rows(std::byte const* from, index bytes) noexcept {
+    if (bytes == INT64_MAX) return;  // no row has so many: g++ 12 believes that one may
     std::memcpy(at, from, static_cast<std::size_t>(bytes));
     at += bytes;
   }
@@ -86,6 +88,17 @@ ORIEL_INLINE void end_saved(std::byte* to, index bytes) noexcept {
   saved_out{to + bytes - word_bytes}.word(checksum(to, bytes - word_bytes));
 }
 
+/// ok, or why `bytes` of a cache in `own` can't be saved to `to`.
+ORIEL_INLINE status check_save(std::span<std::byte> to, index bytes, address_range own) noexcept {
+  if (to.data() == nullptr || to.size() < static_cast<std::size_t>(bytes)) {
+    return {errc::memory, "save: to must hold saved_bytes()"};
+  }
+  if (v0::footprint(to).meets(own)) {
+    return {errc::alias, "save: to must not lie in the cache's own bytes"};
+  }
+  return {};
+}
+
 /// ok where `from` is a whole blob of this tag with at least `words` words of its own.
 ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t tag,
                                 index words) noexcept {
@@ -109,6 +122,14 @@ ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t t
     return {errc::saved, "saved bytes are cut short"};
   }
   return {};
+}
+
+/// The bytes that a blob within another says it has, at most those up to `end`.
+ORIEL_INLINE std::size_t saved_size(std::byte const* blob, std::byte const* end) noexcept {
+  index const most = end - blob;
+  if (most < saved_frame) return static_cast<std::size_t>(most);
+  index const bytes = saved_in{blob + 3 * word_bytes}.number();
+  return static_cast<std::size_t>(bytes < saved_frame ? most : min_of(bytes, most));
 }
 
 }  // namespace detail
