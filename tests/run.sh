@@ -75,11 +75,11 @@ if is_wanted xsimd-latest; then
   elif ((code != 0)); then
     exit "$code"
   else
-    configuration xsimd-latest oriel_tests "the library with Debian 13's xsimd 13.2"
+    configuration xsimd-latest oriel_tests "what uses xsimd, with Debian 13's 13.2"
   fi
 fi
 configuration no-contract oriel_tests 'kernels with -ffp-contract=off'
-configuration sse2 oriel_tests 'the library for SSE2'
+configuration sse2 oriel_tests 'the library for SSE2, -fno-exceptions -fno-rtti'
 if has avx2 && has fma; then
   configuration v3 oriel_tests 'the library for x86-64-v3 (AVX2)'
 else
@@ -91,7 +91,6 @@ if is_wanted aarch64; then
   configuration aarch64 oriel_tests 'the library for 64-bit Arm (NEON), under qemu-user'
 fi
 configuration asan-ubsan oriel_tests 'address and undefined-behaviour sanitizers'
-configuration no-exceptions oriel_tests '-fno-exceptions -fno-rtti'
 
 # --- the release build, complete; ctest has the last word ----------------------------------------
 if is_wanted release; then

@@ -13,7 +13,7 @@
 namespace oriel::test {
 namespace {
 
-TYPED_TEST_SUITE(EachArch, compiled_archs, arch_names);
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<q8_0> && codec<q4_0>);
 static_assert(q8_0::row_bytes(128) == 136 && q4_0::row_bytes(128) == 72 && q4_0::row_bytes(0) == 0);

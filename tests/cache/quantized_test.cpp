@@ -13,7 +13,7 @@
 namespace oriel::test {
 namespace {
 
-TYPED_TEST_SUITE(EachArch, compiled_archs, arch_names);
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<int8> && codec<int4> && codec<int4_symmetric> && codec<int2>);
 static_assert(int8::row_bytes(128) == 136 && int4::row_bytes(128) == 80);

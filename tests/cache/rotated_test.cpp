@@ -15,7 +15,7 @@
 namespace oriel::test {
 namespace {
 
-TYPED_TEST_SUITE(EachArch, compiled_archs, arch_names);
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<rotated<int4>> && codec<rotated<bf16>> && codec<rotated<f32>>);
 static_assert(rotated<int4>::row_bytes(128) == int4::row_bytes(128));

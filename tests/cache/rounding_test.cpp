@@ -12,7 +12,7 @@
 namespace oriel {
 namespace {
 
-TYPED_TEST_SUITE(EachArch, compiled_archs, arch_names);
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 TYPED_TEST(EachArch, ExtentOfAnyCount) {
   dice d(1);

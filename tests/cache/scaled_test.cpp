@@ -12,7 +12,7 @@
 namespace oriel::test {
 namespace {
 
-TYPED_TEST_SUITE(EachArch, compiled_archs, arch_names);
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<scaled_int8> && codec<scaled_int4>);
 static_assert(scaled_int8::row_bytes(33) == 33 && scaled_int4::row_bytes(33) == 17);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "oriel/simd/arch.hpp"
+#include "oriel/simd/vec.hpp"
 
 namespace detail {
 
@@ -14,6 +15,25 @@ template <class... Arch>
 struct types_of<xsimd::arch_list<Arch...>> {
   using type = testing::Types<Arch...>;
 };
+
+/// Of a list, newest first: the first of each register width with and without FMA.
+template <class Kept, class... Left>
+struct distinct {
+  using type = typename types_of<Kept>::type;
+};
+template <class... Kept, class Arch, class... Left>
+struct distinct<xsimd::arch_list<Kept...>, Arch, Left...> {
+  static constexpr bool known =
+      ((oriel::lanes<Kept> == oriel::lanes<Arch> && oriel::has_fma<Kept> == oriel::has_fma<Arch>) ||
+       ...);
+  using type = typename distinct<
+      std::conditional_t<known, xsimd::arch_list<Kept...>, xsimd::arch_list<Kept..., Arch>>,
+      Left...>::type;
+};
+template <class List>
+struct distinct_of;
+template <class... Arch>
+struct distinct_of<xsimd::arch_list<Arch...>> : distinct<xsimd::arch_list<>, Arch...> {};
 
 template <class Cpu, class Arch>
 bool runs(Cpu const& cpu, Arch arch) {
@@ -28,6 +48,10 @@ bool runs(Cpu const& cpu, Arch arch) {
 
 /// Every Arch from SSE2 (or NEON) up to default_arch that the flags of this translation unit allow.
 using compiled_archs = detail::types_of<xsimd::supported_architectures>::type;
+
+/// Of these, the newest of each register width, with FMA and without: what decides how a kernel is
+/// cut. For tests of kernels, which take long to compile; tests of simd/ see them all.
+using kernel_archs = detail::distinct_of<xsimd::supported_architectures>::type;
 
 struct arch_names {
   template <class Arch>
