@@ -3,14 +3,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "cache_model.hpp"
+#include "cache_model/cache_model.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* bytes, std::size_t size) {
-  oriel::model::choices choose(bytes, size);
-  oriel::model::world w(choose, oriel::model::any_storage(choose));
-  while (!choose.done()) {
-    std::string const found = w.step();
-    if (found.empty()) continue;
+  std::string const found = oriel::model::run({bytes, size});
+  if (!found.empty()) {
     std::fprintf(stderr, "%s\n", found.c_str());
     std::abort();
   }

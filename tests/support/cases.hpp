@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -41,11 +42,14 @@ struct attention_case {
     static constexpr char const* kinds[] = {"full", "causal", "window", "causal_window"};
     static constexpr char const* layouts[] = {"", "_padded", "_head_major", "_backwards"};
     bool const windowed = kind == mask_kind::window || kind == mask_kind::causal_window;
-    return "q" + std::to_string(q_len) + "_kv" + std::to_string(kv_len) + "_h" +
-           std::to_string(q_heads) + "_" + std::to_string(kv_heads) + "_d" +
-           std::to_string(head_dim) + (v_dim ? "_" + std::to_string(*v_dim) : "") + "_" +
-           kinds[static_cast<int>(kind)] + (windowed ? std::to_string(window) : "") +
-           layouts[static_cast<int>(lies)];
+    std::ostringstream text;
+    text << "q" << q_len << "_kv" << kv_len << "_h" << q_heads << "_" << kv_heads << "_d"
+         << head_dim;
+    if (v_dim) text << "_" << *v_dim;
+    text << "_" << kinds[static_cast<int>(kind)];
+    if (windowed) text << window;
+    text << layouts[static_cast<int>(lies)];
+    return text.str();
   }
 };
 
