@@ -137,7 +137,7 @@ TYPED_TEST(BlockSummary, TruncatesAnywhere) {
     ASSERT_TRUE(own.of.append(first.view).ok());
     ASSERT_TRUE(own.of.truncate(cut, contiguous(first.view, v.view)).ok());
     EXPECT_EQ(own.of.positions(), (range{0, cut}));
-    EXPECT_EQ(own.of.held(), (range{3, max_of(3, cut / 5)})) << "0 to 2 have made room";
+    EXPECT_EQ(own.of.held(), (range{min_of(3, cut / 5), cut / 5})) << "0 to 2 have made room";
     this->expect_blocks(own.of, first.view);
     tensor mixed(33, 2, 7);
     for (index t = 0; t < 33; ++t) {
@@ -166,6 +166,76 @@ TYPED_TEST(BlockSummary, TruncatedBeyondTheRingABlockIsOutOfReach) {
   ASSERT_TRUE(own.append(k.view.slice({18, 33})).ok());
   EXPECT_EQ(own.held(), (range{4, 6}));
   this->expect_blocks(own, k.view);
+}
+
+/// Every range out of the middle: the bits of having taken what is left from the start.
+TYPED_TEST(BlockSummary, FollowsAnErase) {
+  tensor const k = tensor(33, 2, 7).filled(1);
+  tensor const v = tensor(33, 2, 7).filled(2);
+  for (index begin = 0; begin <= 33; ++begin) {
+    for (index end = begin; end <= 33; end += 4) {
+      SCOPED_TRACE(testing::Message() << begin << " to " << end);
+      range const erased{begin, end};
+      index const left = 33 - erased.size();
+      tensor rest(left, 2, 7);
+      for (index t = 0; t < left; ++t) {
+        for (index h = 0; h < 2; ++h) {
+          std::copy_n(k.view.row(t < begin ? t : t + erased.size(), h), 7, rest.view.row(t, h));
+        }
+      }
+      typename TestFixture::kept own;
+      ASSERT_TRUE(own.of.append(k.view).ok());
+      contiguous const after(rest.view, v.view.slice({0, left}));
+      ASSERT_TRUE(own.of.erase(erased, after).ok());
+      EXPECT_EQ(own.of.positions(), (range{0, left}));
+      index const first = max_of(min_of(begin / 5, 3), left / 5 - 3);  // 0 to 2 had made room
+      EXPECT_EQ(own.of.held(), (range{erased.empty() ? 3 : first, left / 5}));
+      this->expect_blocks(own.of, rest.view);
+      ASSERT_TRUE(own.of.append(v.view).ok());
+    }
+  }
+}
+
+/// Of a ring that has lost rows behind what was erased, later blocks are taken again.
+TYPED_TEST(BlockSummary, AnEraseAcrossWhatARingHasLost) {
+  tensor const k = tensor(33, 2, 7).filled(1);
+  cache_shape const of_ring{.window = 12, .kv_heads = 2, .head_dim = 7};
+  aligned_memory memory(rolling_cache<f32>::required_bytes(of_ring));
+  rolling_cache<f32> ring(memory, of_ring);
+  block_shape const roomy{.block = 5, .blocks = 8, .kv_heads = 2, .head_dim = 7};
+  aligned_memory bytes(block_summary<TypeParam>::required_bytes(roomy));
+  block_summary<TypeParam> own(bytes, roomy);
+  for (index t = 0; t < 33; ++t) {
+    ASSERT_TRUE(ring.append(k.view.slice({t, t + 1}), k.view.slice({t, t + 1})).ok());
+    ASSERT_TRUE(own.append(ring).ok());
+  }
+  EXPECT_EQ(own.held(), (range{0, 6}));
+  ASSERT_TRUE(ring.erase({2, 4}).ok());
+  ASSERT_TRUE(own.erase({2, 4}, ring).ok());
+  EXPECT_EQ(own.positions(), (range{0, 31}));
+  EXPECT_EQ(own.held(), (range{4, 6})) << "19 to 30 are held: of block 3 one row alone";
+  this->expect_blocks(own, k.view.slice({2, 33}));
+}
+
+TYPED_TEST(BlockSummary, EraseSaysWhatIsWrong) {
+  tensor const k = tensor(33, 2, 7).filled(1);
+  tensor const dims = tensor(33, 2, 6).filled(2);
+  typename TestFixture::kept own;
+  ASSERT_TRUE(own.of.append(k.view, 10).ok());
+  contiguous const after(k.view.slice({0, 30}), k.view.slice({0, 30}), 10);
+  EXPECT_EQ(own.of.erase({9, 12}, after).code, errc::position);
+  EXPECT_EQ(own.of.erase({41, 44}, after).code, errc::position);
+  EXPECT_EQ(own.of.erase({14, 11}, after).code, errc::position);
+  EXPECT_EQ(own.of.erase({INT64_MIN, INT64_MAX}, after).code, errc::position);
+  EXPECT_EQ(own.of.erase({11, 13}, after).code, errc::position) << "kv lacks another number";
+  EXPECT_EQ(own.of.erase({11, 14}, contiguous(dims.view, dims.view, 10)).code, errc::shape);
+  EXPECT_EQ(own.of.positions(), (range{10, 43}));
+  EXPECT_TRUE(own.of.erase({12, 12}, after).ok());
+  EXPECT_EQ(own.of.positions(), (range{10, 43}));
+  EXPECT_TRUE(own.of.erase({11, 14}, after).ok());
+  EXPECT_EQ(own.of.positions(), (range{10, 40}));
+  block_summary<TypeParam> none({}, shape);
+  EXPECT_EQ(none.erase({0, 0}, after).code, errc::memory);
 }
 
 TYPED_TEST(BlockSummary, TruncateSaysWhatIsWrong) {

@@ -149,17 +149,28 @@ class block_summary {
     if (position < origin_ || position > end_) {
       return {errc::position, "position must lie between the first and the last that were taken"};
     }
-    if (position == end_) return {};
-    index const cut = round_down(position, shape_.block);
-    range const again{max_of(cut, origin_), position};
-    end_ = position;
-    if (again.empty()) return {};
-    if (intersect(kv.positions(), again) != again || !intersect(kv.lost(), again).empty()) {
-      first_ = max_of(first_, cut / shape_.block + 1);
-      return {};
+    if (position < end_) take_again(position, position, kv);
+    return {};
+  }
+
+  /// Follows an erase: the rows of `erased` are gone, and those behind them have moved there, with
+  /// keys that may have been turned. `kv` is the cache after its own erase. Keys from erased.begin
+  /// on are taken again; blocks with keys that kv has lost are out of reach.
+  ///
+  /// Returns    errc::position where `erased` is not of positions that were taken or kv does not
+  ///            end where the rest does; otherwise as truncate; on error nothing has changed.
+  /// Cost       one pass over the keys from erased.begin's block on.
+  ORIEL_INLINE status erase(range erased, any_source const& kv) noexcept {
+    if (status s = check_source(kv); !s.ok()) return s;
+    if (erased.begin > erased.end || erased.begin < origin_ || erased.end > end_) {
+      return {errc::position, "erased must lie within the positions that were taken"};
     }
-    end_ = again.begin;
-    take(kv, position);
+    if (erased.empty()) return {};
+    index const end = end_ - erased.size();
+    if (end > origin_ && kv.positions().end != end) {
+      return {errc::position, "kv must end where what was taken does without `erased`"};
+    }
+    take_again(erased.begin, end, kv);
     return {};
   }
 
@@ -233,6 +244,19 @@ class block_summary {
     ++end_;
     if (end_ % shape_.block == 0) first_ = max_of(first_, end_ / shape_.block - shape_.blocks);
   }
+  /// Takes the keys up to `end` anew, from the beginning of the block of `changed` on.
+  ORIEL_INLINE void take_again(index changed, index end, any_source const& kv) noexcept {
+    range const again{max_of(round_down(changed, shape_.block), origin_), end};
+    range const held = kv.positions();
+    range const lost = intersect(kv.lost(), again);
+    end_ = max_of(again.begin, held.begin);
+    if (!lost.empty()) end_ = lost.end;
+    if (held.end < end || end_ > end) end_ = end;
+    bool const gap = end_ > again.begin;
+    if (gap || first_ > ceil_div(again.begin, shape_.block)) first_ = ceil_div(end_, shape_.block);
+    take(kv, end);
+  }
+  /// Takes the keys from end_ to `end`, which kv holds.
   ORIEL_INLINE void take(any_source const& kv, index end) noexcept {
     float row[max_coded_dim];  // of keys that are not stored as floats
     for (index head = 0; head < shape_.kv_heads; ++head) {

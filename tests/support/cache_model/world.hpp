@@ -2,6 +2,7 @@
 // Random operations on a few sequences of one kind of memory, each beside its list of rows.
 #pragma once
 
+#include "blocks.hpp"
 #include "stores.hpp"
 
 namespace oriel::model {
@@ -76,7 +77,11 @@ class world {
     rope_ = {.dim = 2 * choose.between(1, of_.head_dim / 2),
              .pairs = choose.coin() ? rope_pairs::halves : rope_pairs::neighbours,
              .theta = choose.coin() ? 10000.0 : 5e5};
-    all_.push_back({make(), {of_, 0, {}}});
+    summed_ = {.block = choose.between(1, 5),
+               .blocks = choose.between(1, 8),
+               .kv_heads = of_.kv_heads,
+               .head_dim = of_.head_dim};
+    all_.push_back(fresh_sequence());
   }
 
   /// One random operation, then everything is compared. Empty, or what is wrong.
@@ -95,8 +100,9 @@ class world {
     } else if (what < 15) {
       name = "fork";
       if (all_.size() < 3) {
-        all_.push_back({s.memory->fork(), s.list});
+        all_.push_back({s.memory->fork(), s.list, blocks(summed_)});
         if (all_.back().memory == nullptr) return "fork failed";
+        found = all_.back().summed.append(all_.back().memory->source());
       } else {
         all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(n));
         return "";
@@ -105,6 +111,8 @@ class world {
       name = "save and restore";
       if (auto other = s.memory->reload(choose_)) {
         s.memory = std::move(other);
+        s.summed = blocks(summed_);
+        found = s.summed.append(s.memory->source());
       } else if (s.list.of.window > 0) {
         found = "a blob was refused, or a damaged one taken";
       }
@@ -122,7 +130,9 @@ class world {
   struct sequence {
     std::unique_ptr<store> memory;
     row_list list;
+    blocks summed;
   };
+  sequence fresh_sequence() { return {make(), {of_, 0, {}}, blocks(summed_)}; }
 
   std::unique_ptr<store> make() {
     if (kind_ == 3) return std::make_unique<tensor_store>(of_, choose_.coin());
@@ -140,9 +150,10 @@ class world {
     if (s.list.tokens.size() > tensor_store::room - 40) {  // room for the rest of the operation
       index const p = s.list.end() - choose_.below(3);
       if (s.list.of.window == 0) {
+        (void)s.summed.truncate(s.list.first, s.memory->source());
         s.list.truncate(s.list.first), (void)s.memory->truncate(s.list.first);
       } else if (s.list.tokens.size() > 300 && p >= 0) {
-        s = {make(), {of_, 0, {}}};
+        s = fresh_sequence();
       }
     }
     index const most = choose_.below(6) == 0 ? 30 : 3;
@@ -153,6 +164,7 @@ class world {
       return;
     }
     if (rows.k_view.tokens > 0) s.list.append(rows.list, first);
+    failed_ = s.summed.append(s.memory->source());
   }
   std::string truncate(sequence& s) {
     index const n = std::ssize(s.list.tokens);
@@ -163,8 +175,9 @@ class world {
     if (!known && s.list.of.window == 0) return "";  // the caller's own business
     status const got = s.memory->truncate(p);
     if (got.code != expected) return std::string("truncate says: ") + got.what;
-    if (got.ok()) s.list.truncate(p);
-    return "";
+    if (!got.ok()) return "";
+    s.list.truncate(p);
+    return s.summed.truncate(p, s.memory->source());
   }
   std::string erase(sequence& s) {
     index const n = std::ssize(s.list.tokens);
@@ -180,6 +193,7 @@ class world {
     if (got.code != expected) return std::string("erase says: ") + got.what;
     if (!got.ok()) return "";
     s.list.erase(r, by);
+    if (std::string found = s.summed.erase(r, s.memory->source()); !found.empty()) return found;
     return by != nullptr && !r.empty() ? accept_turned(s, r.begin) : "";
   }
   /// Keys from `position` on were turned, and stored again: those that are near enough to the
@@ -257,7 +271,7 @@ class world {
         }
       }
     }
-    return "";
+    return s.summed.compare(s.list, lost);
   }
 
   /// Attention of a few fresh tokens behind what is held, against sums over the list.
@@ -343,6 +357,7 @@ class world {
   int kind_ = 0;
   sizes of_;
   rope rope_;
+  block_shape summed_;
   std::shared_ptr<page_store::pool_memory> pages_;
   std::vector<sequence> all_;
   lines scratch_{4096};
