@@ -3,6 +3,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -39,7 +41,8 @@ class summary {
   }
 
   /// Each block that is held has the bits of one made of the list's rows, and those whose rows are
-  /// held, all and behind the lost ones, are held as far as there is room.
+  /// held, all and behind the lost ones, are held as far as there is room. None was made of the NaN
+  /// in dead rows.
   std::string compare(row_list const& list, range lost) const {
     block_shape const& shape = of_.shape();
     if (list.tokens.empty()) return of_.positions().empty() ? "" : "a summary is not empty";
@@ -53,8 +56,9 @@ class summary {
     for (index b = held.begin; b < held.end; ++b) {
       bool known = true;
       for (index i = 0; i < shape.block; ++i) known = known && list.holds(b * shape.block + i);
-      for (index h = 0; known && h < shape.kv_heads; ++h) {
-        if (!equals(list, h, b)) return "a block's summary differs";
+      for (index h = 0; h < shape.kv_heads; ++h) {
+        if (known && !equals(list, h, b)) return "a block's summary differs";
+        if (std::isnan(*of_.of(h, b))) return "a summary is of dead rows";
       }
     }
     return "";

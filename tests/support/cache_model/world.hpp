@@ -101,8 +101,10 @@ class world {
       name = "fork";
       if (all_.size() < 3) {
         all_.push_back({s.memory->fork(), s.list, blocks(summed_)});
-        if (all_.back().memory == nullptr) return "fork failed";
-        found = all_.back().summed.append(all_.back().memory->source());
+        sequence& other = all_.back();
+        if (other.memory == nullptr) return "fork failed";
+        found = compare_rows(other);
+        if (found.empty()) found = other.summed.append(other.memory->source());
       } else {
         all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(n));
         return "";
@@ -112,7 +114,8 @@ class world {
       if (auto other = s.memory->reload(choose_)) {
         s.memory = std::move(other);
         s.summed = blocks(summed_);
-        found = s.summed.append(s.memory->source());
+        found = compare_rows(s);
+        if (found.empty()) found = s.summed.append(s.memory->source());
       } else if (s.list.of.window > 0) {
         found = "a blob was refused, or a damaged one taken";
       }
@@ -164,7 +167,8 @@ class world {
       return;
     }
     if (rows.k_view.tokens > 0) s.list.append(rows.list, first);
-    failed_ = s.summed.append(s.memory->source());
+    failed_ = compare_rows(s);
+    if (failed_.empty()) failed_ = s.summed.append(s.memory->source());
   }
   std::string truncate(sequence& s) {
     index const n = std::ssize(s.list.tokens);
@@ -177,7 +181,8 @@ class world {
     if (got.code != expected) return std::string("truncate says: ") + got.what;
     if (!got.ok()) return "";
     s.list.truncate(p);
-    return s.summed.truncate(p, s.memory->source());
+    std::string found = compare_rows(s);
+    return found.empty() ? s.summed.truncate(p, s.memory->source()) : found;
   }
   std::string erase(sequence& s) {
     index const n = std::ssize(s.list.tokens);
@@ -193,8 +198,9 @@ class world {
     if (got.code != expected) return std::string("erase says: ") + got.what;
     if (!got.ok()) return "";
     s.list.erase(r, by);
-    if (std::string found = s.summed.erase(r, s.memory->source()); !found.empty()) return found;
-    return by != nullptr && !r.empty() ? accept_turned(s, r.begin) : "";
+    std::string found = by != nullptr && !r.empty() ? accept_turned(s, r.begin) : "";
+    if (found.empty()) found = compare_rows(s);
+    return found.empty() ? s.summed.erase(r, s.memory->source()) : found;
   }
   /// Keys from `position` on were turned, and stored again: those that are near enough to the
   /// list's are its own from now on.
@@ -230,9 +236,12 @@ class world {
     return rows;
   }
 
-  /// Rows one by one.
   std::string compare(sequence const& s) {
-    if (!failed_.empty()) return failed_;
+    std::string found = failed_.empty() ? compare_rows(s) : failed_;
+    return found.empty() ? s.summed.compare(s.list, s.memory->source().lost()) : found;
+  }
+  /// Rows one by one.
+  std::string compare_rows(sequence const& s) {
     any_source const source = s.memory->source();
     if (!s.list.tokens.empty() && source.positions().end != s.list.end()) return "its end differs";
     if (s.list.tokens.empty() && !source.positions().empty()) return "it holds rows, the list none";
@@ -271,7 +280,7 @@ class world {
         }
       }
     }
-    return s.summed.compare(s.list, lost);
+    return "";
   }
 
   /// Attention of a few fresh tokens behind what is held, against sums over the list.
