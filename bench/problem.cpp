@@ -110,7 +110,7 @@ visible_work count_chosen(oriel::attention const& call) {
           continue;
         }
         index const count =
-            select.choose({call.q.row(t, h), query, h, kv_head, held}, chosen.data());
+            select.choose({call.q.as<float>().row(t, h), query, h, kv_head, held}, chosen.data());
         for (index i = 0; i < count; ++i) {
           index const begin = chosen[static_cast<std::size_t>(i)] * select.block();
           oriel::range const block = intersect(held, oriel::range{begin, begin + select.block()});

@@ -69,7 +69,8 @@ void compare_sampled(oriel::attention const& call, mask_edges const& edges, verd
       return;
     }
     for (index h = 0; h < call.q.heads; ++h) {
-      compare(call.out.row(token, h), truth.data() + h * call.out.dim, call.out.dim, so_far);
+      compare(call.out.as<float>().row(token, h), truth.data() + h * call.out.dim, call.out.dim,
+              so_far);
     }
   }
 }
@@ -110,7 +111,8 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
   oriel::range const keys = block.keys;
   matrix q(tokens.size(), call.q.dim);
   for (index t = 0; t < tokens.size(); ++t) {
-    for (index d = 0; d < call.q.dim; ++d) q(t, d) = call.q.row(tokens.begin + t, head)[d];
+    for (index d = 0; d < call.q.dim; ++d)
+      q(t, d) = call.q.as<float>().row(tokens.begin + t, head)[d];
   }
   q /= std::sqrt(static_cast<double>(call.q.dim));
   auto const k = all_k.middleRows(keys.begin - held.begin, keys.size());
@@ -140,7 +142,8 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
   matrix truth(tokens.size(), call.out.dim);
   truth.noalias() = p * v;
   for (index t = 0; t < tokens.size(); ++t) {
-    compare(call.out.row(tokens.begin + t, head), truth.row(t).data(), call.out.dim, so_far);
+    compare(call.out.as<float>().row(tokens.begin + t, head), truth.row(t).data(), call.out.dim,
+            so_far);
   }
 }
 

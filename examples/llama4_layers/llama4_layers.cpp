@@ -355,7 +355,7 @@ template <class T>
 void compare(oriel::attention const& query, rows k, rows v, float const* got, difference& d) {
   std::vector<double> expected(static_cast<std::size_t>(q_row));
   require(oriel::reference(query, {expected.data(), 1, q_heads, head_dim}));
-  d.add(got, expected.data(), q_row, slack_of<T>(query.q, k, v));
+  d.add(got, expected.data(), q_row, slack_of<T>(query.q.as<float>(), k, v));
 }
 
 /// "at most 4e-06", and what rounded rows may add.

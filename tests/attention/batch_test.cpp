@@ -212,7 +212,7 @@ TEST(Batch, OutputsMayBeInterleavedSlicesOfOneTensor) {
   aligned_memory scratch(1 << 22);
   status const s = attend(r.calls, scratch);
   EXPECT_TRUE(s.ok()) << s.what;
-  EXPECT_EQ(bits_of(r.calls[1].out), bits_of(attend_anew(r.calls[1]).out.view));
+  EXPECT_EQ(bits_of(r.calls[1].out.as<float>()), bits_of(attend_anew(r.calls[1]).out.view));
   r.calls[1].out = lines(2, 5);
   EXPECT_EQ(check(r.calls).code, errc::alias);
 }

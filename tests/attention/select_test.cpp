@@ -44,8 +44,8 @@ void expect_exact_through_a_ring(problem const& of, index window, attention last
   index const block = last.select.block(), own = of.of.kv_len - 1;
   std::vector<index> chosen(static_cast<std::size_t>(max_of(last.select.most(), 1)));
   for (index h = 0; h < 6; ++h) {
-    index const count =
-        last.select.choose({last.q.row(0, h), own, h, h / 3, held, lost}, chosen.data());
+    index const count = last.select.choose(
+        {last.q.as<float>().row(0, h), own, h, h / 3, held, lost}, chosen.data());
     for (index i = 0; i < count; ++i) {
       range const keys{chosen[static_cast<std::size_t>(i)] * block,
                        (chosen[static_cast<std::size_t>(i)] + 1) * block};
@@ -152,8 +152,8 @@ TEST_P(Moba, WhatNoRowChoosesIsNotRead) {
   index chosen[64];
   for (index t = 0; t < 2; ++t) {
     for (index h = 0; h < 6; ++h) {
-      index const count =
-          last.select.choose({last.q.row(t, h), tokens - 2 + t, h, h / 3, {0, tokens}}, chosen);
+      index const count = last.select.choose(
+          {last.q.as<float>().row(t, h), tokens - 2 + t, h, h / 3, {0, tokens}}, chosen);
       for (index i = 0; i < count; ++i) read[static_cast<std::size_t>(chosen[i])] = true;
     }
   }
@@ -366,15 +366,17 @@ TEST(MobaBatch, ExtraBytesAtHalfAMillionTokens) {
   constexpr index tokens = 524288, heads = 8, dim = 128;
   index const means = block_means::required_bytes(
       {.block = 8192, .blocks = tokens / 8192, .kv_heads = heads, .head_dim = dim});
-  index const scratch = plan_attend({.q_len = tokens,
-                                     .kv_len = tokens,
-                                     .q_heads = heads,
-                                     .kv_heads = heads,
-                                     .head_dim = dim,
-                                     .chosen_blocks = 3})
-                            .workspace_bytes();
+  attend_bounds bounds{.q_len = tokens,
+                       .kv_len = tokens,
+                       .q_heads = heads,
+                       .kv_heads = heads,
+                       .head_dim = dim,
+                       .chosen_blocks = 3};
+  index const scratch = plan_attend(bounds).workspace_bytes();
   EXPECT_LE(means + scratch, 4 << 20);
   EXPECT_LE(means + scratch, (4 * tokens * heads * dim * 4) / 20);
+  bounds.coded = bounds.narrow_q = true;  // all of 16 bits
+  EXPECT_LE(means + plan_attend(bounds).workspace_bytes(), (4 * tokens * heads * dim * 2) / 20);
 }
 
 TEST(MobaBatch, APlanKnowsOfSelectors) {

@@ -28,11 +28,13 @@ ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
   }
 }
 
-/// The rows of kv head `head` from place `dense` on choose their blocks.
+/// The rows of kv head `head` from place `dense` on choose their blocks. `wide` [together,
+/// head_dim] is for queries that are not floats.
 template <class Arch>
 void choose_blocks(attention const& call, index head, row_tile const& rows, int dense,
-                   choices const& own) noexcept {
+                   choices const& own, float* wide) noexcept {
   constexpr int together = 64;
+  static_assert(together <= worker_scratch<Arch>::asking_rows);
   choosing_row asking[together];
   range const held = call.kv.positions();
   range const lost = call.kv.lost();
@@ -41,7 +43,12 @@ void choose_blocks(attention const& call, index head, row_tile const& rows, int 
     for (int r = first; r < end; ++r) {
       index const q_head = call.heads().first_q_head(head) + rows.head(r);
       asking[r - first] = {
-          call.q.row(rows.token(r), q_head), rows.position(r), q_head, head, held, lost};
+          query_row<Arch>(call.q, rows.token(r), q_head, wide + (r - first) * call.q.dim),
+          rows.position(r),
+          q_head,
+          head,
+          held,
+          lost};
       own.next[r] = 0;
     }
     call.select.choose({asking, static_cast<std::size_t>(end - first)},
@@ -141,7 +148,8 @@ void write_rows(attention const& call, index head, row_tile const& rows,
     if (!call.sink_logits.empty()) {
       state.add_sink(r, call.sink_logits[static_cast<std::size_t>(q_head)]);
     }
-    state.write_out(r, call.out.row(token, q_head));
+    call.out.visit([&](auto const& out)
+                       ORIEL_INLINE_LAMBDA { state.write_out(r, out.row(token, q_head)); });
     if (call.lse_sink.data != nullptr) *call.lse_sink.row(token, q_head) = state.lse(r);
   });
 }
@@ -208,7 +216,7 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
   auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * base);
   for (int i = 0; i < g.count; ++i) {
     for_each_row(call, g.head[i], g.rows[i], [&](index token, index q_head, int r) {
-      scratch.q[r] = call.q.row(token, q_head);
+      scratch.q[r] = query_row<Arch>(call.q, token, q_head, scratch.wide_q + r * call.q.dim);
     });
     kernels[i].begin(scratch.q, g.rows[i].count, scale);
   }
@@ -249,7 +257,7 @@ void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
     if (dense == rows.count) continue;
     chosen[i].own = left;
     chosen[i].dense = dense;
-    choose_blocks<Arch>(call, b.head(i), rows, dense, left);
+    choose_blocks<Arch>(call, b.head(i), rows, dense, left, scratch.wide_q);
     left = left.from(rows.count);
   }
   attend_tiles(kernels, scratch, call, g, leaves);
@@ -270,7 +278,7 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
   row_tile const rows = b.rows(call, 0);
   index const head = b.head(0);
   index const most_tiles = b.cut.decode ? 1 : block_tiles;
-  choose_blocks<Arch>(call, head, rows, 0, chosen);
+  choose_blocks<Arch>(call, head, rows, 0, chosen, scratch.wide_q);
   own.state.reset(rows.count);
   index now = INT64_MAX;  // the first block that is not done
   for (int r = 0; r < rows.count; ++r) now = min_of(now, chosen.at(r));

@@ -10,6 +10,8 @@
 #include "oriel/mask/any_mask.hpp"
 #include "oriel/score/any_score.hpp"
 #include "oriel/select/selector.hpp"
+#include "oriel/simd/widen.hpp"
+#include "oriel/view/element_view.hpp"
 
 namespace oriel::inline v0 {
 
@@ -21,13 +23,14 @@ enum class kernel_choice {
 
 /// Attention of the queries of one sequence over its keys: prefill, append and decode alike.
 ///
-///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous
+///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous; float,
+///                                       bf16 or f16, read exactly
 ///   kv   [kv_len, kv_heads, ...]        contiguous{k, v}, a cache, or joined{cache, k, v}
 ///   mask                                causal{}, causal{} & sliding_window{W}, ...; a few bytes
 ///   score                               softcap{c}, alibi{s}, softcap{c} >> alibi{s}, ...
 ///   select                              moba{means, top_k}, ...: blocks of keys; else all of them
 ///   sink_logits [q_heads] or empty      a learned logit per head that joins the denominator only
-///   out  [q_len, q_heads, v_dim]        any strides
+///   out  [q_len, q_heads, v_dim]        any strides; float, or that rounded once to bf16 or f16
 ///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(s_k) over the visible keys
 ///   lse_sink    of the same shape       the same with the sink: ln(exp(lse) + exp(sink_logit))
 ///
@@ -41,13 +44,13 @@ enum class kernel_choice {
 /// A plain value: it copies views, masks and functors and refers to caches, in the same way for
 /// every instruction set. What masks and functors refer to must stay as it is during the call.
 struct attention {
-  tensor_view<float const> q;
+  input_view q;
   any_source kv;
   any_mask mask = full{};
   any_score score = {};
   any_selector select = {};
   std::span<float const> sink_logits = {};  ///< referred to
-  tensor_view<float> out = {};
+  output_view out = {};
   tensor_view<float> lse = {};
   tensor_view<float> lse_sink = {};
   std::optional<index> first_query =
@@ -83,8 +86,40 @@ inline constexpr view_rules lse_sink_rules{"lse_sink: tokens, heads and dim must
                                            "lse_sink.data must be aligned to its element type"};
 
 /// What a call writes.
-inline constexpr tensor_view<float> attention::*outputs[] = {&attention::out, &attention::lse,
-                                                             &attention::lse_sink};
+struct outputs {
+  static constexpr std::size_t count = 3;
+  output_view all[count];
+  ORIEL_INLINE explicit outputs(attention const& call) noexcept
+      : all{call.out, call.lse, call.lse_sink} {}
+  ORIEL_INLINE output_view const* begin() const noexcept { return all; }
+  ORIEL_INLINE output_view const* end() const noexcept { return all + count; }
+};
+
+/// Row (token, head) of the queries as floats: where it lies, or written to `to` [head_dim].
+template <class Arch>
+float const* query_row(input_view const& q, index token, index head, float* to) noexcept {
+  return q.visit([&]<class T>(tensor_view<T> const& view) ORIEL_INLINE_LAMBDA -> float const* {
+    if constexpr (std::is_same_v<T, float const>) {
+      return view.row(token, head);
+    } else {
+      widen_row<Arch>(view.row(token, head), view.dim, to);
+      return to;
+    }
+  });
+}
+
+/// Bytes as floats, to compare with what a source reads; nobody reads them.
+ORIEL_INLINE tensor_view<float> floats_around(address_range bytes) noexcept {
+  constexpr std::uintptr_t size = sizeof(float);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr)
+  return {reinterpret_cast<float*>(bytes.begin), 1, 1,
+          static_cast<index>((bytes.end - bytes.begin + size - 1) / size)};
+}
+/// Could writing to `out` change what `kv` reads? Pessimistic where out is not of floats.
+ORIEL_INLINE bool writes_into(output_view const& out, any_source const& kv) noexcept {
+  if (out.type == element_type::f32) return kv.overlaps(out.as<float>());
+  return !out.empty() && kv.overlaps(floats_around(footprint(out)));
+}
 
 /// The sentences of one output's rules.
 struct output_rules {
@@ -130,7 +165,7 @@ ORIEL_INLINE address_range footprint(std::span<float const> values) noexcept {
 
 /// ok, or the rule that an output of `dim` floats a row breaks.
 template <class Arch>
-status check_output(attention const& call, tensor_view<float> const& to, index dim,
+status check_output(attention const& call, output_view const& to, index dim,
                     output_rules const& rules) noexcept {
   if (status s = v0::check(to, rules.view); !s.ok()) return s;
   if (to.tokens != call.q.tokens) return {errc::shape, rules.tokens};
@@ -139,7 +174,7 @@ status check_output(attention const& call, tensor_view<float> const& to, index d
   if (to.empty()) return {};
   if (!rows_are_disjoint(to)) return {errc::alias, rules.rows};
   if (overlaps(to, call.q)) return {errc::alias, rules.q};
-  if (call.kv.overlaps(to)) return {errc::alias, rules.kv};
+  if (writes_into(to, call.kv)) return {errc::alias, rules.kv};
   if (v0::footprint(to).meets(footprint(call.sink_logits))) return {errc::alias, rules.sinks};
   return {};
 }
@@ -198,11 +233,12 @@ status check(attention const& call) noexcept {
   if (call.out.empty()) return {};
   if (!absent(call.lse)) {
     if (status s = check_output<Arch>(call, call.lse, 1, lse_is); !s.ok()) return s;
-    if (overlaps(call.lse, call.out)) return {errc::alias, "lse must not overlap out"};
+    if (overlaps(output_view(call.lse), call.out)) return {errc::alias, "lse must not overlap out"};
   }
   if (!absent(call.lse_sink)) {
     if (status s = check_output<Arch>(call, call.lse_sink, 1, lse_sink_is); !s.ok()) return s;
-    if (overlaps(call.lse_sink, call.out)) return {errc::alias, "lse_sink must not overlap out"};
+    if (overlaps(output_view(call.lse_sink), call.out))
+      return {errc::alias, "lse_sink must not overlap out"};
     if (overlaps(call.lse_sink, call.lse)) return {errc::alias, "lse_sink must not overlap lse"};
   }
   return {};

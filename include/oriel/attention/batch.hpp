@@ -41,25 +41,21 @@ ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noex
 
 /// Could writing the bytes of `written` change what `call` reads?
 ORIEL_INLINE bool reads(attention const& call, address_range written) noexcept {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): a view to compare, not to read
-  tensor_view<float> const bytes(reinterpret_cast<float*>(written.begin), 1, 1,
-                                 static_cast<index>((written.end - written.begin) / sizeof(float)));
   return written.meets(v0::footprint(call.q)) || written.meets(footprint(call.sink_logits)) ||
-         call.kv.overlaps(bytes);
+         call.kv.overlaps(floats_around(written));
 }
 
 /// Does an output of one sequence share a byte with something of another?
 template <class Arch>
 bool collide(attention const& writer, attention const& other) noexcept {
-  for (auto const output : outputs) {
-    tensor_view<float> const& written = writer.*output;
+  for (output_view const& written : outputs(writer)) {
     if (written.empty()) continue;
-    if (overlaps(written, other.q) || other.kv.overlaps(written) ||
+    if (overlaps(written, other.q) || writes_into(written, other.kv) ||
         v0::footprint(written).meets(footprint(other.sink_logits))) {
       return true;
     }
-    for (auto const another : outputs) {
-      if (overlaps(written, other.*another)) return true;
+    for (output_view const& another : outputs(other)) {
+      if (overlaps(written, another)) return true;
     }
   }
   return false;
@@ -87,10 +83,10 @@ status check(attention_batch const& batch) noexcept {
   }
   if (batch.size() < 2) return {};
   bool apart = true;
-  address_range all[std::size(detail::outputs)];  // of each output, all sequences
-  for (std::size_t i = 0; i < std::size(all); ++i) {
+  address_range all[detail::outputs::count];  // of each output, all sequences
+  for (std::size_t i = 0; i < detail::outputs::count; ++i) {
     for (attention const& call : batch) {
-      address_range const written = footprint(call.*detail::outputs[i]);
+      address_range const written = footprint(detail::outputs(call).all[i]);
       apart = apart && (written.begin == written.end || all[i].end <= written.begin);
       all[i] = detail::hull(all[i], written);
     }

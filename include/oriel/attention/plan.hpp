@@ -20,7 +20,8 @@ struct attend_bounds {
   index head_dim = 0;
   index chosen_blocks = 0;  ///< that a row of a selector chooses at most; 0: no selector
   std::optional<index> v_dim = std::nullopt;  ///< head_dim unless given
-  bool coded = false;  ///< are keys or values stored otherwise than as floats?
+  bool coded = false;     ///< are keys or values stored otherwise than as floats?
+  bool narrow_q = false;  ///< are queries bf16 or f16?
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
 };
@@ -38,6 +39,7 @@ ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
     all.head_dim = kv.head_dim;
     all.v_dim = kv.v_dim;
     all.coded = all.coded || kv.coded;
+    all.narrow_q = all.narrow_q || call.q.type != element_type::f32;
   }
   return all;
 }
@@ -97,6 +99,7 @@ struct worker_scratch {
   softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
   float const** q;            ///< [tile rows]
+  float* wide_q;              ///< [asking_rows, head_dim]: bf16 or f16 queries as floats
   choices chosen;             ///< by the rows of a segment, or of a block of tiles
   segment_scratch<Arch> segment;
 
@@ -110,6 +113,8 @@ struct worker_scratch {
   static constexpr int tile_rows = tile_shape<Arch>::rows > decode_rows
                                        ? tile_shape<Arch>::rows
                                        : static_cast<int>(decode_rows);
+  /// Rows that ask for their blocks, or are packed into a tile, at a time.
+  static constexpr int asking_rows = tile_rows > 64 ? tile_rows : 64;
   /// Of a block of tiles.
   static constexpr index block_rows =
       max_of(tile_shape<Arch>::rows * block_tiles, decode_rows* block_heads);
@@ -130,6 +135,7 @@ struct worker_scratch {
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);
     own.q = memory.take<float const*>(tile_rows);
+    own.wide_q = memory.take<float>(saturating_mul(bounds.narrow_q ? asking_rows : 0, head_dim));
     if (bounds.chosen_blocks > 0) {
       index const rows = saturating_mul(bounds.q_len, bounds.q_heads / bounds.kv_heads);
       index const segment = min_of(rows, segment_rows);
@@ -252,6 +258,9 @@ status check(attend_plan const& plan, attention_batch const& batch, workspace me
   if (need.coded && !plan.bounds.coded) {
     return {errc::plan, "plan: keys or values are not floats, but bounds.coded is not set"};
   }
+  if (need.narrow_q && !plan.bounds.narrow_q) {
+    return {errc::plan, "plan: queries are not floats, but bounds.narrow_q is not set"};
+  }
   if (need.head_dim > plan.bounds.head_dim || need.value_dim() > plan.bounds.value_dim()) {
     return {errc::plan, "plan: head_dim or v_dim exceed its bounds"};
   }
@@ -266,8 +275,8 @@ status check(attend_plan const& plan, attention_batch const& batch, workspace me
   address_range const scratch{base, base + static_cast<std::uintptr_t>(plan.workspace_bytes())};
   for (index i = 0; i < batch.size(); ++i) {
     bool meets = detail::reads(batch[i], scratch);
-    for (auto const output : detail::outputs) {
-      meets = meets || scratch.meets(footprint(batch[i].*output));
+    for (output_view const& output : detail::outputs(batch[i])) {
+      meets = meets || scratch.meets(footprint(output));
     }
     if (meets) return {errc::alias, "workspace must not overlap inputs or outputs", i};
   }

@@ -23,7 +23,7 @@ template <class Arch = default_arch>
 status reference(attention const& call, tensor_view<double> out, tensor_view<double> lse = {},
                  tensor_view<double> lse_sink = {}) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
-  tensor_view<float const> const& q = call.q;
+  input_view const& q = call.q;
   any_source const& kv = call.kv;
   if (status s = check(out, detail::out_rules); !s.ok()) return s;
   if (out.tokens != q.tokens) return {errc::shape, "out.tokens must equal q.tokens"};
@@ -43,13 +43,17 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
   constexpr double none = -static_cast<double>(infinity);
   range const keys = kv.positions();
   float row[max_coded_dim];
+  float query[max_coded_dim];
+  if (q.type != element_type::f32 && q.dim > max_coded_dim) {
+    return {errc::shape, "reference: q.dim of bf16 or f16 must be at most 4096"};
+  }
   for (index t = 0; t < q.tokens; ++t) {
     index const position = call.queries().begin + t;
     for (index h = 0; h < q.heads; ++h) {
       index const head = call.heads().kv_head(h);
+      float const* const a = detail::query_row<Arch>(q, t, h, query);
       auto const score = [&](index key) {
         kv_run const run = kv.run_at(head, key);
-        float const* const a = q.row(t, h);
         float const* const b = run.floats(run.k, q.dim, row);
         double dot = 0.0;
         for (index d = 0; d < q.dim; ++d) dot += static_cast<double>(a[d]) * b[d];
@@ -65,8 +69,7 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       };
       index blocks[max_chosen];
       index const count =
-          selected ? call.select.choose({q.row(t, h), position, h, head, keys, kv.lost()}, blocks)
-                   : 0;
+          selected ? call.select.choose({a, position, h, head, keys, kv.lost()}, blocks) : 0;
       double top = none;
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!visible(key, blocks, count)) continue;

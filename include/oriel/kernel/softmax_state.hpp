@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "oriel/simd/exp2.hpp"
+#include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {
@@ -82,8 +83,9 @@ struct softmax_state {
     m[row] = top;
   }
 
-  /// out [v_dim] = acc / l, or 0 where the row saw no key.
-  void write_out(index row, float* out) const noexcept {
+  /// out [v_dim] = acc / l, or 0 where the row saw no key; in bf16 or f16 rounded once more.
+  template <class T>
+  void write_out(index row, T* out) const noexcept {
     float const sum = l[row];
     // Adding 0 turns a -0 that a tiny negative product left behind into the 0 it stands for.
     vec<Arch> const scale = broadcast<Arch>(sum > 0.0f ? 1.0f / sum : sum == 0.0f ? 0.0f : sum);
@@ -91,7 +93,16 @@ struct softmax_state {
     float const* const from = acc + row * stride();
     for (index d = 0; d < v_dim; d += lanes<Arch>) {
       vec<Arch> const x = load<Arch>(from + d) * scale + zero;
-      store_partial<Arch>(out + d, x, static_cast<int>(min_of(lanes<Arch>, v_dim - d)));
+      auto const width = static_cast<int>(min_of(lanes<Arch>, v_dim - d));
+      if constexpr (std::is_same_v<T, float>) {
+        store_partial<Arch>(out + d, x, width);
+      } else if (width == lanes<Arch>) {
+        narrow<Arch>(out + d, x);
+      } else {
+        T part[lanes<Arch>];
+        narrow<Arch>(part, x);
+        for (int i = 0; i < width; ++i) out[d + i] = part[i];
+      }
     }
   }
 
