@@ -21,7 +21,7 @@ inline constexpr element_type type_of = std::is_same_v<T, float>  ? element_type
                                                                   : element_type::f16;
 
 /// Borrowed tensor [tokens, heads, dim] as tensor_view has it, strides in elements too; made of a
-/// tensor_view, or of its arguments. Void is void for a tensor to write, void const for one to read.
+/// tensor_view, or of its arguments. Void is void to write, void const to read.
 template <class Void>
 struct element_view {
   /// May be seen as elements of T?
