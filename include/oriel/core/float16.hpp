@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// Floats of 16 bits, as they are stored. Nothing is computed in them.
+// Floats of 16 bits, as they are stored. Nothing is computed in them. (std::bit_cast is not always
+// inlined: an object for AVX would share it.)
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 #include "oriel/core/config.hpp"
@@ -21,13 +21,13 @@ struct bf16 {
 
   ORIEL_INLINE constexpr bf16() noexcept {}
   ORIEL_INLINE constexpr explicit bf16(float x) noexcept {
-    auto const u = std::bit_cast<std::uint32_t>(x);
+    auto const u = __builtin_bit_cast(std::uint32_t, x);
     bool const nan = (u & 0x7fffffffu) > 0x7f800000u;
     std::uint32_t const rounded = u + 0x7fffu + (u >> 16 & 1u);
     bits = static_cast<std::uint16_t>((nan ? u | 0x00400000u : rounded) >> 16);
   }
   ORIEL_INLINE constexpr explicit operator float() const noexcept {
-    return std::bit_cast<float>(std::uint32_t{bits} << 16);
+    return __builtin_bit_cast(float, std::uint32_t{bits} << 16);
   }
   friend constexpr bool operator==(bf16, bf16) noexcept = default;  ///< of the bits
 };
@@ -45,7 +45,7 @@ struct f16 {
 
   ORIEL_INLINE constexpr f16() noexcept {}
   ORIEL_INLINE constexpr explicit f16(float x) noexcept {
-    auto const u = std::bit_cast<std::uint32_t>(x);
+    auto const u = __builtin_bit_cast(std::uint32_t, x);
     std::uint32_t const sign = u >> 16 & 0x8000u;
     std::uint32_t const size = u & 0x7fffffffu;
     std::uint32_t half = 0;
@@ -73,9 +73,10 @@ struct f16 {
       u = (size + 0x70000000u) | (size > 0x0f800000u ? 0x00400000u : 0u);
     } else if (size < 0x00800000u) {
       constexpr float smallest_normal = 0x1p-14f;
-      u = std::bit_cast<std::uint32_t>(std::bit_cast<float>(size + 0x38800000u) - smallest_normal);
+      u = __builtin_bit_cast(std::uint32_t,
+                             __builtin_bit_cast(float, size + 0x38800000u) - smallest_normal);
     }
-    return std::bit_cast<float>(u | sign);
+    return __builtin_bit_cast(float, u | sign);
   }
   friend constexpr bool operator==(f16, f16) noexcept = default;  ///< of the bits
 };
