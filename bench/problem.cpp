@@ -98,6 +98,7 @@ visible_work count_chosen(oriel::attention const& call) {
   oriel::range const queries = call.queries();
   oriel::any_selector const& select = call.select;
   std::vector<char> seen;
+  oriel::tensor_view<float const> const q = call.q.as<float>();
   std::vector<index> chosen(static_cast<std::size_t>(select.most()));
   for (index kv_head = 0; kv_head < call.heads().kv_heads; ++kv_head) {
     seen.assign(static_cast<std::size_t>(held.size()), char{0});
@@ -109,8 +110,7 @@ visible_work count_chosen(oriel::attention const& call) {
           add_row(call.mask, query, held, held.begin, seen, work);
           continue;
         }
-        index const count =
-            select.choose({call.q.as<float>().row(t, h), query, h, kv_head, held}, chosen.data());
+        index const count = select.choose({q.row(t, h), query, h, kv_head, held}, chosen.data());
         for (index i = 0; i < count; ++i) {
           index const begin = chosen[static_cast<std::size_t>(i)] * select.block();
           oriel::range const block = intersect(held, oriel::range{begin, begin + select.block()});

@@ -59,18 +59,18 @@ std::set<index> sample(oriel::attention const& call, mask_edges const& edges) {
 }
 
 void compare_sampled(oriel::attention const& call, mask_edges const& edges, verdict& so_far) {
-  std::vector<double> truth(static_cast<std::size_t>(call.q.heads * call.out.dim));
+  oriel::tensor_view<float> const out = call.out.as<float>();
+  std::vector<double> truth(static_cast<std::size_t>(call.q.heads * out.dim));
   for (index const token : sample(call, edges)) {
     oriel::attention row = call;
     row.q = call.q.slice({token, token + 1});
     row.first_query = call.queries().begin + token;
-    if (!oriel::reference(row, {truth.data(), 1, call.q.heads, call.out.dim}).ok()) {
+    if (!oriel::reference(row, {truth.data(), 1, call.q.heads, out.dim}).ok()) {
       so_far.error = std::nan("");
       return;
     }
     for (index h = 0; h < call.q.heads; ++h) {
-      compare(call.out.as<float>().row(token, h), truth.data() + h * call.out.dim, call.out.dim,
-              so_far);
+      compare(out.row(token, h), truth.data() + h * out.dim, out.dim, so_far);
     }
   }
 }
@@ -109,10 +109,12 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
   oriel::range const held = call.kv.positions();
   oriel::range const tokens = block.tokens;
   oriel::range const keys = block.keys;
+  oriel::tensor_view<float const> const queries = call.q.as<float>();
+  oriel::tensor_view<float> const out = call.out.as<float>();
   matrix q(tokens.size(), call.q.dim);
   for (index t = 0; t < tokens.size(); ++t) {
-    for (index d = 0; d < call.q.dim; ++d)
-      q(t, d) = call.q.as<float>().row(tokens.begin + t, head)[d];
+    float const* const row = queries.row(tokens.begin + t, head);
+    for (index d = 0; d < call.q.dim; ++d) q(t, d) = row[d];
   }
   q /= std::sqrt(static_cast<double>(call.q.dim));
   auto const k = all_k.middleRows(keys.begin - held.begin, keys.size());
@@ -139,11 +141,10 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
     }
     p.row(t) /= total;
   }
-  matrix truth(tokens.size(), call.out.dim);
+  matrix truth(tokens.size(), out.dim);
   truth.noalias() = p * v;
   for (index t = 0; t < tokens.size(); ++t) {
-    compare(call.out.as<float>().row(tokens.begin + t, head), truth.row(t).data(), call.out.dim,
-            so_far);
+    compare(out.row(tokens.begin + t, head), truth.row(t).data(), out.dim, so_far);
   }
 }
 

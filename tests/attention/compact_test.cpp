@@ -57,19 +57,6 @@ class coded_rows {
   tensor floats;
 };
 
-/// Calls f(element view of the rows in T).
-template <class T>
-struct narrow_rows {
-  std::vector<T> data;
-  tensor_view<T const> view;
-  explicit narrow_rows(tensor_view<float const> const& from)
-      : data(static_cast<std::size_t>(from.tokens * from.heads * from.dim)),
-        view(data.data(), from.tokens, from.heads, from.dim) {
-    auto at = data.begin();
-    for_each_element(from, [&](float x) { *at++ = T(x); });
-  }
-};
-
 template <class Pair>
 class Compact : public testing::Test {
  protected:
@@ -222,8 +209,8 @@ TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
 TYPED_TEST(Compact, FreshRowsMayBeNarrow) {
   attention_case const c{.q_len = 20, .kv_len = 20, .q_heads = 2, .kv_heads = 2, .head_dim = 32};
   problem const p(c);
-  narrow_rows<bf16> const k(p.k.view);
-  narrow_rows<f16> const v(p.v.view);
+  narrow_tensor<bf16> const k(p.k.view);
+  narrow_tensor<f16> const v(p.v.view);
   coded_rows<elements<bf16>> const wide_k(p.k.view);
   coded_rows<elements<f16>> const wide_v(p.v.view);
   using cache = typename TestFixture::cache;

@@ -3,66 +3,17 @@
 // rounded once.
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <vector>
 
 #include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/block_summary.hpp"
-#include "oriel/mask/both.hpp"
-#include "oriel/mask/causal.hpp"
-#include "oriel/mask/sliding_window.hpp"
 #include "oriel/select/moba.hpp"
 #include "problem.hpp"
 #include "threads.hpp"
 
 namespace oriel::test {
 namespace {
-
-/// A tensor of T with gaps between tokens, and a canary in each gap and all that is not written.
-template <class T>
-class narrow_tensor {
- public:
-  narrow_tensor(index tokens, index heads, index dim, index gap = 3)
-      : data_(static_cast<std::size_t>(tokens * (heads * dim + gap) + gap), canary_of()),
-        view(data_.data() + gap, tokens, heads, dim, heads * dim + gap, dim) {}
-  explicit narrow_tensor(tensor_view<float const> const& from)
-      : narrow_tensor(from.tokens, from.heads, from.dim) {
-    for (index t = 0; t < from.tokens; ++t) {
-      for (index h = 0; h < from.heads; ++h) {
-        for (index d = 0; d < from.dim; ++d) view.row(t, h)[d] = T(from.row(t, h)[d]);
-      }
-    }
-  }
-  /// The floats that they are.
-  tensor floats() const {
-    tensor all(view.tokens, view.heads, view.dim);
-    for (index t = 0; t < view.tokens; ++t) {
-      for (index h = 0; h < view.heads; ++h) {
-        for (index d = 0; d < view.dim; ++d) {
-          all.view.row(t, h)[d] = static_cast<float>(view.row(t, h)[d]);
-        }
-      }
-    }
-    return all;
-  }
-  std::vector<std::uint16_t> bits() const {
-    std::vector<std::uint16_t> all;
-    for (T const x : data_) all.push_back(x.bits);
-    return all;
-  }
-
- private:
-  static T canary_of() {
-    T x;
-    x.bits = 0x7fa5;  // a signalling NaN in both
-    return x;
-  }
-  std::vector<T> data_;
-
- public:
-  tensor_view<T> view;
-};
 
 template <class T>
 class Narrow : public testing::Test {};

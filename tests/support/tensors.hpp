@@ -101,6 +101,53 @@ class tensor {
   std::vector<float> memory_;
 };
 
+/// The same of bf16 or f16: canaries in the gaps between tokens and in all that is not written.
+template <class T>
+class narrow_tensor {
+ public:
+  narrow_tensor(index tokens, index heads, index dim)
+      : memory_(static_cast<std::size_t>(tokens * (heads * dim + gap) + gap), canary_of()),
+        view(memory_.data() + gap, tokens, heads, dim, heads * dim + gap, dim) {}
+  /// Rounded from floats.
+  explicit narrow_tensor(tensor_view<float const> const& from)
+      : narrow_tensor(from.tokens, from.heads, from.dim) {
+    std::vector<float> all;
+    for_each_element(from, [&](float x) { all.push_back(x); });
+    auto at = all.begin();
+    for_each_element(view, [&](T& x) { x = T(*at++); });
+  }
+  narrow_tensor(narrow_tensor const&) = delete;
+  narrow_tensor& operator=(narrow_tensor const&) = delete;
+
+  /// The floats that they are.
+  tensor floats() const {
+    std::vector<float> all;
+    for_each_element(view, [&](T x) { all.push_back(static_cast<float>(x)); });
+    tensor wide(view.tokens, view.heads, view.dim);
+    auto at = all.begin();
+    for_each_element(wide.view, [&](float& x) { x = *at++; });
+    return wide;
+  }
+  /// Of all of the memory.
+  std::vector<std::uint16_t> bits() const {
+    std::vector<std::uint16_t> all;
+    for (T const x : memory_) all.push_back(x.bits);
+    return all;
+  }
+
+ private:
+  static constexpr index gap = 3;
+  static T canary_of() {
+    T x;
+    x.bits = 0x7fa5;  // a signalling NaN in both
+    return x;
+  }
+  std::vector<T> memory_;
+
+ public:
+  tensor_view<T> view;
+};
+
 /// Bytes aligned to storage_alignment, every one 0xff: as floats, NaN.
 class aligned_memory {
  public:

@@ -84,12 +84,15 @@ status check(attention_batch const& batch) noexcept {
   if (batch.size() < 2) return {};
   bool apart = true;
   address_range all[detail::outputs::count];  // of each output, all sequences
-  for (std::size_t i = 0; i < detail::outputs::count; ++i) {
-    for (attention const& call : batch) {
-      address_range const written = footprint(detail::outputs(call).all[i]);
+  for (attention const& call : batch) {
+    detail::outputs const own(call);
+    for (std::size_t i = 0; i < detail::outputs::count; ++i) {
+      address_range const written = footprint(own.all[i]);
       apart = apart && (written.begin == written.end || all[i].end <= written.begin);
       all[i] = detail::hull(all[i], written);
     }
+  }
+  for (std::size_t i = 0; i < detail::outputs::count; ++i) {
     for (std::size_t j = 0; j < i; ++j) apart = apart && !all[i].meets(all[j]);
   }
   for (attention const& call : batch) {

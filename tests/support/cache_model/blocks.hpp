@@ -22,13 +22,9 @@ class summary {
 
   /// Rows that the cache has lost already are passed over: the summary begins anew behind them.
   std::string append(any_source const& kv) {
-    status got = of_.append(kv);
-    if (got.code == errc::position && kv.lost().end > of_.positions().end) {
-      made_room_ = 0;
-      of_.clear();
-      got = of_.append(kv);
-    }
-    return done(got, "append", kv);
+    status const got = of_.append(kv);
+    bool const gap = got.code == errc::position && kv.lost().end > of_.positions().end;
+    return gap ? anew(kv) : done(got, "append", kv);
   }
   std::string truncate(index position, any_source const& kv) {
     if (position < of_.positions().begin || of_.positions().empty()) return anew(kv);
@@ -68,7 +64,7 @@ class summary {
   std::string anew(any_source const& kv) {
     of_.clear();
     made_room_ = 0;
-    return append(kv);
+    return done(of_.append(kv), "append", kv);
   }
   /// After an operation that changed what lies from `changed` on.
   std::string done(status const& got, char const* name, any_source const& kv,

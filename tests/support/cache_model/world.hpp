@@ -101,10 +101,8 @@ class world {
       name = "fork";
       if (all_.size() < 3) {
         all_.push_back({s.memory->fork(), s.list, blocks(summed_)});
-        sequence& other = all_.back();
-        if (other.memory == nullptr) return "fork failed";
-        found = compare_rows(other);
-        if (found.empty()) found = other.summed.append(other.memory->source());
+        if (all_.back().memory == nullptr) return "fork failed";
+        found = sum_anew(all_.back());
       } else {
         all_.erase(all_.begin() + static_cast<std::ptrdiff_t>(n));
         return "";
@@ -113,9 +111,7 @@ class world {
       name = "save and restore";
       if (auto other = s.memory->reload(choose_)) {
         s.memory = std::move(other);
-        s.summed = blocks(summed_);
-        found = compare_rows(s);
-        if (found.empty()) found = s.summed.append(s.memory->source());
+        found = sum_anew(s);
       } else if (s.list.of.window > 0) {
         found = "a blob was refused, or a damaged one taken";
       }
@@ -136,6 +132,16 @@ class world {
     blocks summed;
   };
   sequence fresh_sequence() { return {make(), {of_, 0, {}}, blocks(summed_)}; }
+
+  /// A sequence's summaries take the rows that are new to them, or all that are held.
+  std::string sum_more(sequence& s) {
+    std::string found = compare_rows(s);
+    return found.empty() ? s.summed.append(s.memory->source()) : found;
+  }
+  std::string sum_anew(sequence& s) {
+    s.summed = blocks(summed_);
+    return sum_more(s);
+  }
 
   std::unique_ptr<store> make() {
     if (kind_ == 3) return std::make_unique<tensor_store>(of_, choose_.coin());
@@ -167,8 +173,7 @@ class world {
       return;
     }
     if (rows.k_view.tokens > 0) s.list.append(rows.list, first);
-    failed_ = compare_rows(s);
-    if (failed_.empty()) failed_ = s.summed.append(s.memory->source());
+    failed_ = sum_more(s);
   }
   std::string truncate(sequence& s) {
     index const n = std::ssize(s.list.tokens);
