@@ -204,6 +204,32 @@ ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
   return run;
 }
 
+/// Rows of a call's queries or results, the heads of a group side by side, for row_fetch.
+template <class Void>
+ORIEL_INLINE stored_rows group_rows(element_view<Void> const& of, index token, index head,
+                                    index group) noexcept {
+  return of.visit([&](auto const& view) ORIEL_INLINE_LAMBDA {
+    auto const* const row = view.row(token, head);
+    constexpr index size = sizeof(*row);
+    return stored_rows{reinterpret_cast<std::byte const*>(row), view.token_stride * size,
+                       group * view.dim * size};
+  });
+}
+
+/// What row tile `i` of a group may ask for while it absorbs its last keys: as keys, the queries of
+/// the tile behind the group that takes its place next, and as values, where its results will go.
+ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i) noexcept {
+  row_tile const& own = g.rows[i];
+  bool const side_by_side =
+      call.q.head_stride == call.q.dim && call.out.head_stride == call.out.dim;
+  if (own.list != nullptr || (own.group > 1 && !side_by_side)) return {};
+  index const head = call.heads().first_q_head(g.head[i]);
+  index const tokens = own.token(own.count - 1) + 1 - own.token(0);
+  index const next = min_of(own.token(0) + g.count * tokens, call.q.tokens - tokens);
+  return {group_rows(call.q, next, head, own.group),
+          group_rows(call.out, own.token(0), head, own.group), g.head[i], 0, tokens};
+}
+
 /// The states of a group over the leaves `leaves`, each merged into its tile's total from left to
 /// right, which kernels[i] then holds.
 template <class Arch, class Kernel>
@@ -232,7 +258,8 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
         range const tile{at, at + tile_keys};
         range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
-        kernels[i].expect(run_ahead(call, g, i, tile));
+        bool const last = !g.decode && next_tile(g.reach[i], tile.end) == INT64_MAX;
+        kernels[i].expect(last ? rows_ahead(call, g, i) : run_ahead(call, g, i, tile));
         absorb_tile(kernels[i], call, g.head[i], g.rows[i], g.chosen[i], keys, at, scratch.word,
                     wide);
       }

@@ -62,7 +62,7 @@ class flash_tile {
 
   void begin_leaf(int /*count*/) noexcept { reset(leaf_); }
 
-  /// Rows of which this tile may ask for K and V while it computes.
+  /// Rows that this tile may ask for while it computes: k with the scores, v with the values.
   void expect(kv_run const& next) noexcept {
     next_k_ = row_fetch<Arch>(next.k, next.rows);
     next_v_ = row_fetch<Arch>(next.v, next.rows);
