@@ -18,4 +18,11 @@
 /// The same for a lambda; stands after its parameter list.
 #define ORIEL_INLINE_LAMBDA __attribute__((always_inline))
 
+/// Stands before a loop whose body fills the registers: clang would unroll it and spill them.
+#if defined(__clang__)
+#define ORIEL_ROLLED _Pragma("clang loop unroll(disable)")
+#else
+#define ORIEL_ROLLED
+#endif
+
 namespace oriel::inline v0 {}

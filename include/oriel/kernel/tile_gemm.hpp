@@ -23,7 +23,9 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
       sum[i][j] = add ? load<Arch>(c + i * rows + j * lanes<Arch>) : broadcast<Arch>(0.0f);
     });
   });
+  ORIEL_ROLLED
   for (index t = 0; t < steps; ++t) {
+    if (t < lines) fetch.line();
     vec<Arch> right[Vectors];
     unroll<Vectors>([&](int j) ORIEL_INLINE_LAMBDA { right[j] = load<Arch>(b + j * lanes<Arch>); });
     unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
@@ -33,7 +35,6 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
     });
     a += a_step;
     b += rows;
-    if (t < lines) fetch.line();
   }
   fetch.lines(lines - steps);
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
