@@ -108,8 +108,8 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
 /// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
 /// 0 to a register.
 template <class Arch, int Rows, class Stored, class F>
-ORIEL_INLINE void dot_rows(Stored const& stored, float const* q, index q_step, float* to,
-                           index to_step, F&& before) noexcept {
+ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to, index to_step,
+                           F&& before) noexcept {
   constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
@@ -124,7 +124,9 @@ ORIEL_INLINE void dot_rows(Stored const& stored, float const* q, index q_step, f
       vec<Arch> x[Rows];
       unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-        vec<Arch> const y = key_part(k[j]);
+        using loaded = decltype(key_part(k[j]));
+        using value = std::conditional_t<(Rows > 4), vec<Arch>, loaded>;  // arithmetic binds: once
+        value const y(key_part(k[j]));
         unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
           sum[r * keys + j] = fma<Arch>(x[r], y, sum[r * keys + j]);
         });
@@ -136,8 +138,7 @@ ORIEL_INLINE void dot_rows(Stored const& stored, float const* q, index q_step, f
       for (index d = 0; d < whole; d += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
           (add(d + I * lanes<Arch>,
-               [&](auto const* row)
-                   ORIEL_INLINE_LAMBDA -> vec<Arch> { return stored.template get<I>(row, d); }),
+               [&](auto const* row) ORIEL_INLINE_LAMBDA { return stored.template get<I>(row, d); }),
            ...);
         }
         (std::make_integer_sequence<int, Stored::chunk>{});
@@ -167,7 +168,7 @@ ORIEL_INLINE void dot_rows(Stored const& stored, float const* q, index q_step, f
 /// r < Rows and Wide registers of channels from d on; of one register `width` channels are there.
 /// before(i) is called before row i.
 template <class Arch, int Rows, int Wide, class Stored, class F>
-ORIEL_INLINE void add_rows(Stored const& stored, float const* weight, index weight_step, float* acc,
+ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step, float* acc,
                            index acc_step, index d, int width, F&& before) noexcept {
   vec<Arch> sum[Rows][Wide];
   acc += d;
@@ -179,10 +180,11 @@ ORIEL_INLINE void add_rows(Stored const& stored, float const* weight, index weig
   for (index i = 0; i < stored.count; ++i) {
     before(i);
     auto const* const row = stored.row(i);
+    vec<Arch> w[Rows];
+    unroll<Rows>([&](int r)
+                     ORIEL_INLINE_LAMBDA { w[r] = broadcast<Arch>(weight[r * weight_step + i]); });
     auto const add = [&](int j, auto const& x) ORIEL_INLINE_LAMBDA {
-      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-        sum[r][j] = fma<Arch>(broadcast<Arch>(weight[r * weight_step + i]), x, sum[r][j]);
-      });
+      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[r], x, sum[r][j]); });
     };
     if constexpr (Wide == 1 && Stored::chunk == 1) {
       vec<Arch> const x = width < lanes<Arch> ? stored.rest(row, d, width)
