@@ -104,6 +104,26 @@ TEST(Attend, SlicesOfOneFusedBuffer) {
   EXPECT_TRUE(fused.is_untouched());
 }
 
+// Nothing is stepped over, so nothing may be computed of it.
+TEST(Attend, TheTokenStrideOfOneTokenMayBeAnyNumber) {
+  problem const p({.q_len = 1, .kv_len = 70, .q_heads = 24, .kv_heads = 2});
+  for (auto const kernel : {kernel_choice::by_length, kernel_choice::row_lanes}) {
+    attention call = p.call();
+    call.kernel = kernel;
+    answer const usual = attend_anew(call);
+    for (index const stride : {INT64_MAX, -INT64_MAX}) {
+      answer const got(call);
+      call.q.token_stride = stride;
+      call.out = got.out.view;
+      call.out.token_stride = stride;
+      aligned_memory scratch(plan_attend(bounds_of(call)).workspace_bytes());
+      status const s = attend(call, scratch);
+      ASSERT_TRUE(s.ok()) << s.what;
+      EXPECT_EQ(bits_of(got.out.view), bits_of(usual.out.view));
+    }
+  }
+}
+
 // --- the same bits -------------------------------------------------------------------------------
 TEST(AttendBits, AnyNumberOfThreads) {
   for (attention_case const& c :

@@ -186,6 +186,33 @@ struct tile_group {
   }
 };
 
+/// `count` tokens' rows of a call's queries or results, the heads of a group side by side.
+template <class Void>
+ORIEL_INLINE stored_rows group_rows(element_view<Void> const& of, index token, index head,
+                                    index group, index count) noexcept {
+  return of.visit([&](auto const& view) ORIEL_INLINE_LAMBDA {
+    auto const* const row = view.row(token, head);
+    constexpr index size = sizeof(*row);
+    // The stride of a single token may be any number.
+    return stored_rows{reinterpret_cast<std::byte const*>(row),
+                       count > 1 ? view.token_stride * size : 0, group * view.dim * size};
+  });
+}
+
+/// What row tile `i` of a group may ask for while it absorbs its last keys: as keys, the queries of
+/// the tile behind the group that takes its place next, and as values, where its results will go.
+ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i) noexcept {
+  row_tile const& own = g.rows[i];
+  bool const side_by_side =
+      call.q.head_stride == call.q.dim && call.out.head_stride == call.out.dim;
+  if (own.list != nullptr || (own.group > 1 && !side_by_side)) return {};
+  index const head = call.heads().first_q_head(g.head[i]);
+  index const tokens = own.token(own.count - 1) + 1 - own.token(0);
+  index const next = min_of(own.token(0) + g.count * tokens, call.q.tokens - tokens);
+  return {group_rows(call.q, next, head, own.group, tokens),
+          group_rows(call.out, own.token(0), head, own.group, tokens), g.head[i], 0, tokens};
+}
+
 /// What tile `i` of a group may ask the memory for while it absorbs the key tile `keys`: the decode
 /// kernel the keys that are scored next, a row tile its part of the next key tile.
 ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
@@ -202,32 +229,6 @@ ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
   run = run.from(skipped);
   run.rows = min_of(run.rows, part);
   return run;
-}
-
-/// Rows of a call's queries or results, the heads of a group side by side, for row_fetch.
-template <class Void>
-ORIEL_INLINE stored_rows group_rows(element_view<Void> const& of, index token, index head,
-                                    index group) noexcept {
-  return of.visit([&](auto const& view) ORIEL_INLINE_LAMBDA {
-    auto const* const row = view.row(token, head);
-    constexpr index size = sizeof(*row);
-    return stored_rows{reinterpret_cast<std::byte const*>(row), view.token_stride * size,
-                       group * view.dim * size};
-  });
-}
-
-/// What row tile `i` of a group may ask for while it absorbs its last keys: as keys, the queries of
-/// the tile behind the group that takes its place next, and as values, where its results will go.
-ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i) noexcept {
-  row_tile const& own = g.rows[i];
-  bool const side_by_side =
-      call.q.head_stride == call.q.dim && call.out.head_stride == call.out.dim;
-  if (own.list != nullptr || (own.group > 1 && !side_by_side)) return {};
-  index const head = call.heads().first_q_head(g.head[i]);
-  index const tokens = own.token(own.count - 1) + 1 - own.token(0);
-  index const next = min_of(own.token(0) + g.count * tokens, call.q.tokens - tokens);
-  return {group_rows(call.q, next, head, own.group),
-          group_rows(call.out, own.token(0), head, own.group), g.head[i], 0, tokens};
 }
 
 /// The states of a group over the leaves `leaves`, each merged into its tile's total from left to

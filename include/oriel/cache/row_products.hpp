@@ -46,6 +46,11 @@ class row_operand {
   float const* at_;
 };
 
+/// What `Rows` products take of a register that was `Loaded`: of more than 4 rows, whose arithmetic
+/// binds, it is loaded once.
+template <class Arch, int Rows, class Loaded>
+using operand = std::conditional_t<(Rows > 4), vec<Arch>, Loaded>;
+
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie behind one another, and
 /// get<I> is the I-th of those from channel d on. Each that is loaded asks for the line
 /// `line_ahead` bytes behind it.
@@ -106,7 +111,7 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
 /// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every row i and r < Rows:
 /// `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
 /// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
-/// 0 to a register.
+/// 0 to a register. `stored` is a copy, which requests for lines can't change; to clang they might.
 template <class Arch, int Rows, class Stored, class F>
 ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to, index to_step,
                            F&& before) noexcept {
@@ -124,9 +129,7 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
       vec<Arch> x[Rows];
       unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-        using loaded = decltype(key_part(k[j]));
-        using value = std::conditional_t<(Rows > 4), vec<Arch>, loaded>;  // arithmetic binds: once
-        value const y(key_part(k[j]));
+        operand<Arch, Rows, decltype(key_part(k[j]))> const y(key_part(k[j]));
         unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
           sum[r * keys + j] = fma<Arch>(x[r], y, sum[r * keys + j]);
         });
@@ -193,8 +196,7 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
     } else {
       [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
         constexpr int chunk = Stored::chunk;
-        using loaded = decltype(stored.template get<0>(row, d));
-        using value = std::conditional_t<(Rows > 4), vec<Arch>, loaded>;  // arithmetic binds: once
+        using value = operand<Arch, Rows, decltype(stored.template get<0>(row, d))>;
         (add(J, value(stored.template get<J % chunk>(row, d + J / chunk * chunk * lanes<Arch>))),
          ...);
       }
