@@ -21,11 +21,13 @@ template <class Codec>
 requires codec<codec_of<Codec>>
 struct rotated {
   using inner = codec_of<Codec>;
-  /// That of the inner codec, marked; 0 where it has none or is rotated itself.
+  static constexpr bool is_rotated = true;
+  static_assert(
+      !requires { inner::is_rotated; },
+      "rotated<rotated<C>>: the second rotation undoes the first; write rotated<C>");
+  /// That of the inner codec, marked; 0 where it has none.
   static constexpr int tag = [] {
-    if constexpr (requires { inner::tag; }) {
-      return (inner::tag & 0x80) != 0 ? 0 : inner::tag | 0x80;
-    }
+    if constexpr (requires { inner::tag; }) return inner::tag | 0x80;
     return 0;
   }();
   [[no_unique_address]] inner of = {};
