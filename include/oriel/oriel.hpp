@@ -20,6 +20,7 @@
 #include "oriel/cache/rolling_cache.hpp"
 #include "oriel/cache/rotated.hpp"
 #include "oriel/cache/scaled.hpp"
+#include "oriel/cache/store_rows.hpp"
 #include "oriel/mask/both.hpp"
 #include "oriel/mask/causal.hpp"
 #include "oriel/mask/chunked.hpp"

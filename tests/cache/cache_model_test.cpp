@@ -38,7 +38,8 @@ TEST(CacheModel, BytesChooseOperationsToo) {
 TEST(CacheModel, ReadersShareWhileAnotherSequenceAppends) {
   sizes const of{.kv_heads = 2, .head_dim = 8, .v_dim = 8};
   std::uint64_t seed = 1;
-  auto const memory = std::make_shared<page_store::pool_memory>(of, 4, 0, 200, 1);
+  auto const memory = std::make_shared<page_store::pool_memory>(
+      of, row_kind::of<f32, true>(), row_kind::of<f32, false>(), 4, 0, 200, 1);
   page_store shared(memory, of);
   fresh_rows const prefix(of, 37, seed);
   ASSERT_TRUE(shared.append(prefix, 0).ok());

@@ -3,10 +3,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <vector>
 
 #include "cache_oracle.hpp"
+#include "coded.hpp"
 #include "dice.hpp"
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/kivi_cache.hpp"
+#include "oriel/cache/paged.hpp"
+#include "oriel/cache/quantized.hpp"
+#include "oriel/cache/rotated.hpp"
 
 namespace oriel {
 namespace {
@@ -138,6 +145,86 @@ TEST(Joined, OfAContiguousPast) {
   EXPECT_EQ(all.run_at(0, -4).rows, 2);
   EXPECT_EQ(all.run_at(0, -2).k.row(0), rows.data() + 16);
   EXPECT_EQ(all.run_at(0, -1).v.row(0), rows.data() + 26);
+}
+
+template <class Pair>
+class JoinedOf : public testing::Test {};
+using joined_codecs =
+    testing::Types<std::pair<f32, f32>, std::pair<bf16, bf16>, std::pair<f16, f16>,
+                   std::pair<int8, int8>, std::pair<int4, int4>, std::pair<int4_symmetric, int2>,
+                   std::pair<q8_0, q4_0>, std::pair<scaled_int8, scaled_int4>,
+                   std::pair<rotated<int4>, rotated<bf16>>, std::pair<f32, int8>,
+                   std::pair<int4, f32>>;
+TYPED_TEST_SUITE(JoinedOf, joined_codecs);
+
+/// Whatever stands between the cache and what is asked, fresh rows are what the cache keeps of them.
+TYPED_TEST(JoinedOf, ShowsFreshRowsAsTheyWillBeKept) {
+  using ring = rolling_cache<typename TypeParam::first_type, typename TypeParam::second_type>;
+  using K = typename ring::k_codec;
+  using V = typename ring::v_codec;
+  constexpr index n = 5, heads = 2, dim = 32, v_dim = 64;
+  cache_shape const shape{.window = 20, .kv_heads = heads, .head_dim = dim, .v_dim = v_dim};
+  guarded_bytes memory(ring::required_bytes(shape));
+  ring past(memory.bytes(), shape,
+            {test::sample<K, true>::codec(), test::sample<V, false>::codec()});
+  dice d(3);
+  random_rows const k(d, n, heads, dim), v(d, n, heads, v_dim);
+  ASSERT_TRUE(past.append(k.view().slice({0, 2}), v.view().slice({0, 2})).ok());
+  view const fresh_k = k.view().slice({2, n}), fresh_v = v.view().slice({2, n});
+  std::vector<float> const k_want = test::kept_floats(test::sample<K, true>::codec(), fresh_k);
+  std::vector<float> const v_want = test::kept_floats(test::sample<V, false>::codec(), fresh_v);
+
+  any_source const any = past;
+  any_source const any_of_any =
+      any_source(joined(any, fresh_k.slice({0, 0}), fresh_v.slice({0, 0})));
+  joined const direct{past, fresh_k, fresh_v};
+  joined const through_any{any, fresh_k, fresh_v};
+  joined const through_two{any_of_any, fresh_k, fresh_v};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(4 * heads * (dim + v_dim) * 4),
+                               std::byte{});
+  auto const k_row = K::row_bytes(dim), v_row = V::row_bytes(v_dim);
+  coded_view<K, std::byte> const k_rows(bytes.data(), 2, heads, dim, heads * k_row, k_row,
+                                        test::sample<K, true>::codec());
+  coded_view<V, std::byte> const v_rows(bytes.data() + 4 * heads * dim * 4, 2, heads, v_dim,
+                                        heads * v_row, v_row, test::sample<V, false>::codec());
+  contiguous const tensors(k_rows, v_rows);
+  page_pool const pool{k_rows, v_rows, 1};
+  std::vector<index> const table{0};
+  paged const pages(pool, table, 2);
+  joined const over_tensors{tensors, fresh_k, fresh_v};
+  joined const over_pages{pages, fresh_k, fresh_v};
+  for (any_source const& all :
+       {any_source(direct), any_source(through_any), any_source(through_two),
+        any_source(over_tensors), any_source(over_pages)}) {
+    ASSERT_TRUE(all.check().ok()) << all.check().what;
+    EXPECT_EQ(all.positions(), (range{0, n}));
+    for (index p = 2; p < n; ++p) {
+      for (index h = 0; h < heads; ++h) {
+        kv_run const run = all.run_at(h, p);
+        EXPECT_EQ(static_cast<bool>(run.k.reader), !detail::is_plain<K>) << "else where it lies";
+        EXPECT_EQ(static_cast<bool>(run.v.reader), !detail::is_plain<V>);
+        float k_room[dim], v_room[v_dim];
+        float const* const got_k = run.floats(run.k, dim, k_room);
+        float const* const got_v = run.floats(run.v, v_dim, v_room);
+        index const row = (p - 2) * heads + h;
+        EXPECT_EQ(std::memcmp(got_k, k_want.data() + row * dim, sizeof k_room), 0) << p;
+        EXPECT_EQ(std::memcmp(got_v, v_want.data() + row * v_dim, sizeof v_room), 0) << p;
+      }
+    }
+  }
+}
+
+TEST(JoinedOfKivi, ShowsFreshRowsAsTheyAre) {
+  using kivi = kivi_cache<2, 32>;
+  cache_shape const shape{.window = 64, .head_dim = 32};
+  guarded_bytes memory(kivi::required_bytes(shape));
+  kivi const past(memory.bytes(), shape);
+  ASSERT_TRUE(past.check().ok()) << past.check().what;
+  std::vector<float> const rows(32, 0.3f);
+  any_source const any = past;
+  joined const all{any, view(rows.data(), 1, 1, 32), view(rows.data(), 1, 1, 32)};
+  EXPECT_EQ(all.run_at(0, 0).k.row(0), rows.data());
+  EXPECT_FALSE(all.run_at(0, 0).k.reader);
 }
 
 }  // namespace

@@ -106,5 +106,43 @@ TEST(StoredView, OverlapsWhereItCanBeChanged) {
   EXPECT_FALSE(overlaps(tensor_view<float>(room + 26, 1, 1, 4), halves));
 }
 
+static_assert(std::is_convertible_v<storage_view, stored_view>);
+static_assert(!std::is_constructible_v<storage_view, stored_view>);
+static_assert(!std::is_constructible_v<storage_view, tensor_view<float const>>);
+static_assert(!std::is_constructible_v<storage_view, coded_view<f32>>);
+static_assert(std::is_constructible_v<storage_view, tensor_view<f16>>);
+static_assert(sizeof(stored_view) <= 112, "two of them, and more, are an any_source");
+
+TEST(StorageView, IsSlicedAndGivenBack) {
+  tensor_view<float> const floats(room, 3, 2, 4, 16, -8);
+  storage_view const view = floats;
+  EXPECT_EQ(view.stride_unit, 4);
+  EXPECT_EQ(view.as<float>().row(2, 1), room + 24);
+  EXPECT_EQ(view.slice({1, 3}).as<float>().row(1, 1), room + 24);
+  EXPECT_EQ(view.slice({1, 3}).tokens, 2);
+  EXPECT_EQ(view.slice({3, 3}).tokens, 0);
+  EXPECT_EQ(further(further(view, 9), -5).data, room + 4);
+  stored_view const read = view;
+  EXPECT_EQ(read.rows(2, 1).row(0), room + 24);
+  std::byte bytes[12];
+  worth const codec{0.5f};
+  storage_view const codes = coded_view<worth, std::byte>(bytes, 3, 1, 4, 4, 4, codec);
+  EXPECT_EQ(further(codes, 3).data, bytes + 3);
+  EXPECT_EQ(further(storage_view(), 3).data, nullptr);
+}
+
+TEST(StorageView, OverlapsByBytes) {
+  auto* const bytes = reinterpret_cast<std::byte*>(room);
+  worth const codec{};
+  using rows = coded_view<worth, std::byte>;
+  storage_view const keys = rows(bytes, 4, 2, 5, 20, 10, codec);
+  storage_view const values = rows(bytes + 5, 4, 2, 5, 20, 10, codec);
+  EXPECT_FALSE(overlaps(keys, values)) << "woven";
+  EXPECT_TRUE(overlaps(keys, storage_view(rows(bytes + 6, 4, 2, 5, 20, 10, codec))));
+  EXPECT_TRUE(overlaps(keys, values.slice({3, 4})) == false);
+  EXPECT_TRUE(rows_are_disjoint(keys));
+  EXPECT_FALSE(rows_are_disjoint(storage_view(rows(bytes, 4, 2, 5, 20, 4, codec))));
+}
+
 }  // namespace
 }  // namespace oriel

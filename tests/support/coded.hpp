@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "oriel/cache/codec.hpp"
+#include "oriel/cache/scaled.hpp"
+#include "oriel/view/tensor_view.hpp"
 
 namespace oriel::test {
 
@@ -37,5 +39,42 @@ template <class Arch = default_arch, codec Codec>
 std::vector<float> there_and_back(Codec const& of, std::vector<float> const& row) {
   return loaded<Arch>(of, stored<Arch>(of, row), std::ssize(row));
 }
+
+/// The floats that rows stand for once a codec has stored them, packed.
+template <codec Codec>
+std::vector<float> kept_floats(Codec const& of, tensor_view<float const> const& rows) {
+  std::vector<float> all;
+  for (index t = 0; t < rows.tokens; ++t) {
+    for (index h = 0; h < rows.heads; ++h) {
+      std::vector<float> const row(rows.row(t, h), rows.row(t, h) + rows.dim);
+      std::vector<float> const kept = loaded(of, stored(of, row, h), rows.dim, h);
+      all.insert(all.end(), kept.begin(), kept.end());
+    }
+  }
+  return all;
+}
+
+/// A codec to test with: its own value, or scales for two heads of up to 64 channels.
+template <codec Codec, bool Keys>
+struct sample {
+  static Codec const& codec() {
+    static Codec const of = {};
+    return of;
+  }
+};
+template <int Bits, bool Keys>
+struct sample<scaled<Bits>, Keys> {
+  static scaled<Bits> const& codec() {
+    static std::vector<float> const scales = [] {
+      std::vector<float> all;
+      for (int i = 0; i < 128; ++i) {
+        all.push_back((Bits == 8 ? 0.02f : 0.25f) * (1.0f + static_cast<float>(i % 7) / 32.0f));
+      }
+      return all;
+    }();
+    static scaled<Bits> const of{scales.data(), Keys};
+    return of;
+  }
+};
 
 }  // namespace oriel::test

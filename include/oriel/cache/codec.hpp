@@ -7,6 +7,7 @@
 
 #include "oriel/cache/row_products.hpp"
 #include "oriel/simd/widen.hpp"
+#include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {
 
@@ -116,21 +117,40 @@ ORIEL_INLINE constexpr std::uint64_t tag_of() noexcept {
 
 template <class Codec, class Arch>
 struct codec_functions {
-  static void read(void const* codec, row_slice const& rows, float* to) noexcept {
+  /// f(the codec).
+  template <class F>
+  ORIEL_INLINE static void with(void const* codec, F&& f) noexcept {
     if constexpr (std::is_empty_v<Codec>) {
-      Codec{}.template read<Arch>(rows, to);
+      f(Codec{});
     } else {
-      static_cast<Codec const*>(codec)->template read<Arch>(rows, to);
+      f(*static_cast<Codec const*>(codec));
     }
   }
+  static void read(void const* codec, row_slice const& rows, float* to) noexcept {
+    with(codec, [&](Codec const& of) ORIEL_INLINE_LAMBDA { of.template read<Arch>(rows, to); });
+  }
+  static void encode(void const* codec, float const* row, index dim, index head,
+                     std::byte* to) noexcept {
+    with(codec, [&](Codec const& of)
+                    ORIEL_INLINE_LAMBDA { of.template encode<Arch>(row, dim, head, to); });
+  }
+  static void round_trip(void const* codec, float const* row, index dim, index head, index position,
+                         float* to) noexcept {
+    alignas(storage_alignment) std::byte stored[Codec::row_bytes(max_coded_dim)];
+    encode(codec, row, dim, head, stored);
+    read(codec, {stored, 0, head, position, 1, dim}, to);
+  }
   static constexpr row_functions table = [] {
+    row_functions all{read};
+    all.encode = encode;
+    all.round_trip = round_trip;
     if constexpr (requires { Codec::template chunk<Arch>; }) {
       using products = coded_products<Arch, Codec>;
       if constexpr (products::dims > 0) {
-        return row_functions{read, products::dims, products::dot, products::add};
+        all.dims = products::dims, all.dot = products::dot, all.add = products::add;
       }
     }
-    return row_functions{read};
+    return all;
   }();
 };
 

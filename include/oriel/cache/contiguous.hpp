@@ -91,6 +91,7 @@ class contiguous {
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return oriel::overlaps(out, k_) || oriel::overlaps(out, v_);
   }
+  ORIEL_INLINE constexpr row_readers readers() const noexcept { return {k_.reader, v_.reader}; }
 
  private:
   stored_view k_;

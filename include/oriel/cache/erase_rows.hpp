@@ -14,19 +14,30 @@ namespace detail {
 /// The rows of tokens [erased.end, tokens) to where those from erased.begin on lie, each key turned
 /// to its new position where `by` says so. k(token), v(token) are views of one token.
 template <class Arch, class K, class V>
-void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by, float* angles) noexcept {
+void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
+               turn_scratch const& scratch) noexcept {
   index const n = erased.size();
-  if (by != nullptr) by->template angles<Arch>(-n, angles);
+  if (n == 0) return;
+  if (by != nullptr) by->template angles<Arch>(-n, scratch.angles);
+  auto const move = [](storage_view const& from, storage_view const& to, index head) {
+    std::memmove(to.bytes().row(0, head), from.bytes().row(0, head),
+                 static_cast<std::size_t>(to.row_bytes));
+  };
   for (index t = erased.end; t < tokens; ++t) {
-    tensor_view<float> const from_k = k(t), to_k = k(t - n), from_v = v(t), to_v = v(t - n);
+    storage_view const from_k = k(t), to_k = k(t - n), from_v = v(t), to_v = v(t - n);
     for (index head = 0; head < to_k.heads; ++head) {
-      float* const key = to_k.row(0, head);
-      if (n > 0) {
-        std::memmove(key, from_k.row(0, head), static_cast<std::size_t>(to_k.dim) * sizeof(float));
-        std::memmove(to_v.row(0, head), from_v.row(0, head),
-                     static_cast<std::size_t>(to_v.dim) * sizeof(float));
+      move(from_k, to_k, head);
+      move(from_v, to_v, head);
+      if (by == nullptr) continue;
+      stored_rows const key = to_k.rows(0, head);
+      std::byte* const at = to_k.bytes().row(0, head);
+      if (!key.reader) {
+        by->template turn<Arch>(scratch.angles, reinterpret_cast<float*>(at));
+      } else {
+        key.reader({at, key.stride, head, t - n, 1, to_k.dim}, scratch.row);
+        by->template turn<Arch>(scratch.angles, scratch.row);
+        key.reader.functions->encode(key.reader.context, scratch.row, to_k.dim, head, at);
       }
-      if (by != nullptr) by->template turn<Arch>(angles, key);
     }
   }
 }
@@ -53,10 +64,11 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 }  // namespace detail
 
 /// Takes the tokens of `erased` out of a caller's keys and values (context shift): those behind
-/// move down by erased.size(), and with a rope each key that moves is turned to its new position.
-/// What is held afterwards is the first k.tokens - erased.size() tokens.
+/// move down by erased.size(), and with a rope each key that moves is turned to its new position
+/// (encoded once more). What is held afterwards is the first k.tokens - erased.size() tokens.
 ///
-///   k : [tokens, kv_heads, head_dim], v : [tokens, kv_heads, v_dim]   written in place
+///   k : [tokens, kv_heads, head_dim], v : [tokens, kv_heads, v_dim]   written in place; of floats,
+///       bf16 or f16, or rows of a codec (coded_view of std::byte)
 ///   by      null where keys have no rotary positions
 ///   memory  erase_bytes(head_dim) bytes, aligned; nothing without a rope
 ///
@@ -65,7 +77,7 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 ///            (errc::shape, errc::workspace, errc::memory, errc::alignment, errc::alias).
 /// Cost       every row behind the range read and written once.
 template <class Arch = default_arch>
-status erase_rows(tensor_view<float> k, tensor_view<float> v, range erased,
+status erase_rows(storage_view const& k, storage_view const& v, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {
   if (status s = check_rows(k, v); !s.ok()) return s;
   if (status s = detail::check_erased(erased, k.tokens); !s.ok()) return s;
@@ -77,7 +89,8 @@ status erase_rows(tensor_view<float> k, tensor_view<float> v, range erased,
   };
   if (status s = detail::check_turn_beside(by, memory, meets, k.dim); !s.ok()) return s;
   carver carve(memory.bytes.data());
-  float* const angles = by != nullptr ? carve.take<float>(k.dim) : nullptr;
+  detail::turn_scratch const scratch =
+      by != nullptr ? detail::turn_scratch::carve(carve, k.dim) : detail::turn_scratch{};
   detail::move_rows<Arch>(
       k.tokens, erased,
       [&](index t) {
@@ -86,25 +99,25 @@ status erase_rows(tensor_view<float> k, tensor_view<float> v, range erased,
       [&](index t) {
         return v.slice({t, t + 1});
       },
-      by, angles);
+      by, scratch);
   return {};
 }
 
 /// The same for a sequence in pages, which must be its own from erased.begin on: a page that
 /// another sequence shares, or that stands in the table twice, would change there too.
 ///
-/// Requires   what paged{pool, table, tokens} does, and as above.
+/// Requires   what paged{pool, table, tokens} does, of blocks from erased.begin on, and as above.
 template <class Arch = default_arch>
 status erase_rows(page_pool const& pool, integers table, index tokens, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {
-  if (status s = paged(pool, table, tokens).check(); !s.ok()) return s;
   if (status s = detail::check_erased(erased, tokens); !s.ok()) return s;
-  if (!rows_are_disjoint(pool.k) || !rows_are_disjoint(pool.v)) {
+  if (status s = paged(pool, table, tokens, 0, {0, erased.begin}).check(); !s.ok()) return s;
+  if (!rows_are_disjoint(pool.k) || !rows_are_disjoint(pool.v) || overlaps(pool.k, pool.v)) {
     return {errc::alias, "k and v: rows must not overlap one another"};
   }
   index const size = pool.page_size();
   auto const meets = [&](address_range scratch) {
-    for (index i = 0; i * size < tokens; ++i) {
+    for (index i = erased.begin / size; i * size < tokens; ++i) {
       if (footprint(pool.k_page(table[i])).meets(scratch)) return true;
       if (footprint(pool.v_page(table[i])).meets(scratch)) return true;
     }
@@ -112,11 +125,12 @@ status erase_rows(page_pool const& pool, integers table, index tokens, range era
   };
   if (status s = detail::check_turn_beside(by, memory, meets, pool.k.dim); !s.ok()) return s;
   carver carve(memory.bytes.data());
-  float* const angles = by != nullptr ? carve.take<float>(pool.k.dim) : nullptr;
+  detail::turn_scratch const scratch =
+      by != nullptr ? detail::turn_scratch::carve(carve, pool.k.dim) : detail::turn_scratch{};
   auto const row = [&](index t) { return range{t % size, t % size + 1}; };
   detail::move_rows<Arch>(
       tokens, erased, [&](index t) { return pool.k_page(table[t / size]).slice(row(t)); },
-      [&](index t) { return pool.v_page(table[t / size]).slice(row(t)); }, by, angles);
+      [&](index t) { return pool.v_page(table[t / size]).slice(row(t)); }, by, scratch);
   return {};
 }
 

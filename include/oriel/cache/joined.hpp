@@ -13,10 +13,9 @@ namespace oriel::inline v0 {
 /// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh
 /// rows are read where they lie, so a ring needs no room for them and nothing is copied twice. Of a
 /// cache that does not store floats they are seen as it will keep them, encoded and read again: the
-/// way a prompt is cut changes nothing. (Through an `any_source` or a `kivi_cache` they are seen as
-/// they are.)
+/// way a prompt is cut changes nothing. (Behind a `kivi_cache` they are seen as they are.)
 ///
-///   past : a cache; referred to, so it must stay where it is (a vector of caches must not grow)
+///   past : any source; referred to, so it must stay where it is (a vector of caches must not grow)
 ///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   floats, bf16 or f16; any strides; they
 ///                                                          follow past's
 ///
@@ -55,52 +54,37 @@ class joined {
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     if (position < first_) return detail::run_of<Arch>(*past_, head, position);
     kv_run run = contiguous(k_, v_, first_).run_at(head, position);
-    if constexpr (requires { past_->codecs(); }) {
-      run.k.reader = kept<Arch, true>();
-      run.v.reader = kept<Arch, false>();
-    }
+    row_readers const kept = readers<Arch>();
+    if (kept.k) run.k.reader = {&as_kept<Arch, true>::table, this};
+    if (kept.v) run.v.reader = {&as_kept<Arch, false>::table, this};
     return run;
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return past_->overlaps(out) || contiguous(k_, v_, first_).overlaps(out);
   }
+  template <class Arch = default_arch>
+  ORIEL_INLINE row_readers readers() const noexcept {
+    return detail::readers_of<Arch>(*past_);
+  }
 
  private:
   /// Reads fresh keys (or values) as the cache will keep them.
   template <class Arch, bool Keys>
-  struct round_trip {
+  struct as_kept {
     static void read(void const* context, row_slice const& rows, float* to) noexcept {
       auto const& all = *static_cast<joined const*>(context);
-      auto const& codec = all.template codec_of<Keys>();
-      using kind = std::remove_cvref_t<decltype(codec)>;
+      row_readers const both = all.template readers<Arch>();
+      row_reader const kept = Keys ? both.k : both.v;
       stored_view const& fresh = Keys ? all.k_ : all.v_;
       kv_run run{.head = rows.head, .first = rows.first, .rows = 1};
       run.k = {rows.data, rows.stride, fresh.row_bytes, fresh.reader};
       for (index i = 0; i < rows.count; ++i, run = run.from(1), to += rows.dim) {
-        alignas(storage_alignment) std::byte kept[kind::row_bytes(max_coded_dim)];
-        codec.template encode<Arch>(run.floats(run.k, rows.dim, to), rows.dim, rows.head, kept);
-        codec.template read<Arch>({kept, 0, rows.head, run.first, 1, rows.dim}, to);
+        float const* const row = run.floats(run.k, rows.dim, to);
+        kept.functions->round_trip(kept.context, row, rows.dim, rows.head, run.first, to);
       }
     }
     static constexpr row_functions table{read};
   };
-  template <bool Keys>
-  ORIEL_INLINE auto const& codec_of() const noexcept {
-    if constexpr (Keys) {
-      return past_->codecs().k;
-    } else {
-      return past_->codecs().v;
-    }
-  }
-  /// What shows fresh rows as the cache will keep them.
-  template <class Arch, bool Keys>
-  ORIEL_INLINE row_reader kept() const noexcept {
-    if constexpr (detail::is_plain<std::remove_cvref_t<decltype(codec_of<Keys>())>>) {
-      return (Keys ? k_ : v_).reader;
-    } else {
-      return {&round_trip<Arch, Keys>::table, this};
-    }
-  }
 
   Past const* past_;
   stored_view k_;

@@ -7,17 +7,21 @@
 
 namespace oriel::inline v0 {
 
-/// An engine's memory for pages of keys and values; the allocator is the engine's. Page b begins at
-/// k.data + b * k_page_stride and v.data + b * v_page_stride, in floats of either sign.
+/// An engine's memory for pages of keys and values; the allocator is the engine's. Page b begins
+/// b * k_page_stride behind k.data, and b * v_page_stride behind v.data.
 ///
 ///   k : page 0, [page_size, kv_heads, head_dim]   any token and head strides; last axis contiguous
 ///   v : page 0, [page_size, kv_heads, v_dim]      likewise
 ///
+/// of floats, bf16 or f16 (tensor_view), or rows of a codec (coded_view of std::byte); k and v may
+/// differ. A page stride of either sign counts what those of its view do: elements, or bytes of a
+/// codec's rows.
+///
 /// Strides tell the layouts: [pages, page_size, heads, dim], [pages, heads, page_size, dim], keys
 /// and values of a page side by side ([pages, 2, ...]) or in tensors of their own.
 struct page_pool {
-  tensor_view<float> k;
-  tensor_view<float> v;
+  storage_view k;
+  storage_view v;
   index pages = 0;
   index k_page_stride = 0;
   index v_page_stride = 0;
@@ -29,35 +33,24 @@ struct page_pool {
     if (status s = check_rows(k, v); !s.ok()) return s;
     if (k.tokens < 1) return {errc::shape, "pages: a page must hold at least 1 token"};
     if (pages < 0) return {errc::shape, "pages: their number must not be negative"};
-    if (pages == 0) return {};
-    status s = check_last(k, k_page_stride, k_rules);
-    return s.ok() ? check_last(v, v_page_stride, v_rules) : s;
+    if (status s = check_series(k, pages, k_page_stride, k_rules); !s.ok()) return s;
+    return check_series(v, pages, v_page_stride, v_rules);
   }
   /// A page, 0 <= block < pages.
-  ORIEL_INLINE tensor_view<float> k_page(index block) const noexcept {
-    return at(k, block * k_page_stride);
+  ORIEL_INLINE storage_view k_page(index block) const noexcept {
+    return further(k, block * k_page_stride);
   }
-  ORIEL_INLINE tensor_view<float> v_page(index block) const noexcept {
-    return at(v, block * v_page_stride);
+  ORIEL_INLINE storage_view v_page(index block) const noexcept {
+    return further(v, block * v_page_stride);
   }
-
- private:
-  ORIEL_INLINE static tensor_view<float> at(tensor_view<float> page, index floats) noexcept {
-    page.data += floats;
-    return page;
-  }
-  /// Page 0 is in the address space; is the last one too?
-  ORIEL_INLINE status check_last(tensor_view<float> page, index stride,
-                                 view_rules const& rules) const noexcept {
-    if (stride_span(pages - 1, stride) > max_position / static_cast<index>(sizeof(float))) {
-      return {errc::shape, rules.strides};
-    }
-    auto const base = reinterpret_cast<std::uintptr_t>(page.data);
-    std::uintptr_t const last = base + static_cast<std::uintptr_t>((pages - 1) * stride) * 4;
-    if (stride < 0 ? last > base : last < base) return {errc::shape, rules.strides};
-    // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
-    page.data = reinterpret_cast<float*>(last);
-    return v0::check(page, rules);
+  /// Where a page's last row is followed by the first of the next page in memory.
+  ORIEL_INLINE constexpr bool pages_go_on() const noexcept {
+    auto const go_on = [](storage_view const& page, index stride) ORIEL_INLINE_LAMBDA {
+      index bytes = 0;
+      return !__builtin_mul_overflow(stride, page.stride_unit, &bytes) &&
+             bytes == page.tokens * page.token_stride;
+    };
+    return go_on(k, k_page_stride) && go_on(v, v_page_stride);
   }
 };
 
@@ -105,7 +98,7 @@ class paged {
     return {};
   }
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
-    return {pool_->k.heads, pool_->k.dim, pool_->v.dim};
+    return {pool_->k.heads, pool_->k.dim, pool_->v.dim, pool_->k.reader || pool_->v.reader};
   }
   ORIEL_INLINE constexpr range positions() const noexcept {
     bool const from_first = !lost_.empty() && lost_.begin == first_;
@@ -117,21 +110,21 @@ class paged {
     index const t = position - first_;
     index const page = t / size;
     index const in = t % size;
-    auto const k = pool_->k_page(table_[page]);
-    auto const v = pool_->v_page(table_[page]);
     bool const before = position < lost_.begin && !lost_.empty();
     index const end = before ? lost_.begin - first_ : tokens_;
     index rows = min_of(size - in, end - t);
     // As far as a tile of keys: the next page where its first row follows this one's last.
-    if (pool_->k_page_stride == size * k.token_stride &&
-        pool_->v_page_stride == size * v.token_stride) {
+    if (pool_->pages_go_on()) {
       for (index next = page + 1; rows < 128 && t + rows < end; ++next) {
         if (table_[next] != table_[next - 1] + 1) break;
         rows = min_of(rows + size, end - t);
       }
     }
-    return {stored_rows::of(k.row(in, head), k.token_stride, k.dim),
-            stored_rows::of(v.row(in, head), v.token_stride, v.dim), head, position, rows};
+    return {pool_->k_page(table_[page]).rows(in, head), pool_->v_page(table_[page]).rows(in, head),
+            head, position, rows};
+  }
+  ORIEL_INLINE constexpr row_readers readers() const noexcept {
+    return {pool_->k.reader, pool_->v.reader};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     for (index i = 0; i < pages(); ++i) {

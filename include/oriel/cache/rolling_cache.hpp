@@ -278,7 +278,10 @@ class rolling_cache {
             position,
             min_of(end_ - position, (position < shape_.sinks ? shape_.sinks : capacity()) - at)};
   }
-  ORIEL_INLINE codec_pair<k_codec, v_codec> const& codecs() const noexcept { return codecs_; }
+  template <class Arch = default_arch>
+  ORIEL_INLINE row_readers readers() const noexcept {
+    return {reader_of<Arch>(&codecs_.k), reader_of<Arch>(&codecs_.v)};
+  }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return footprint(out).meets(own());
   }

@@ -80,8 +80,8 @@ namespace detail {
 
 /// Carves what re-turning encoded keys needs: a row, and the angles of one distance.
 struct turn_scratch {
-  float* row;     ///< [head_dim]
-  float* angles;  ///< [head_dim]
+  float* row = nullptr;     ///< [head_dim]
+  float* angles = nullptr;  ///< [head_dim]
 
   ORIEL_INLINE static turn_scratch carve(carver& memory, index head_dim) noexcept {
     float* const row = memory.take<float>(head_dim);

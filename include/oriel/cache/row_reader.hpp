@@ -39,6 +39,15 @@ struct row_functions {
               index to_step) noexcept = nullptr;
   void (*add)(row_slice const& rows, float const* weight, index weight_step, int count, float* acc,
               index acc_step) noexcept = nullptr;
+
+  /// Where rows are a codec's, what it makes of a row [dim] of a kv head:
+  ///   encode       writes it to `to`, as it is stored
+  ///   round_trip   writes the floats that `read` gives of it, at a position, to `to` [dim], which
+  ///                may be row
+  void (*encode)(void const* context, float const* row, index dim, index head,
+                 std::byte* to) noexcept = nullptr;
+  void (*round_trip)(void const* context, float const* row, index dim, index head, index position,
+                     float* to) noexcept = nullptr;
 };
 
 /// What stands between stored rows and their floats; none: the rows are floats, and are read where
@@ -55,6 +64,12 @@ struct row_reader {
   ORIEL_INLINE void operator()(row_slice const& rows, float* to) const noexcept {
     functions->read(context, rows, to);
   }
+};
+
+/// What reads the keys and the values of a source.
+struct row_readers {
+  row_reader k = {};
+  row_reader v = {};
 };
 
 /// Rows of keys or of values of a run, where they lie: row i begins at data + i * stride bytes and

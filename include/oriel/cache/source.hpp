@@ -33,6 +33,8 @@ struct kv_shape {
 ///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p; where
 ///                      it has readers, shape().coded is true
 ///   overlaps(out)      could writing `out` change what it holds?
+///   readers()          optional: those of its rows, where a codec stores them; fresh rows behind
+///                      them (`joined`) are seen as that codec keeps them
 // clang-format off
 template <class S>
 concept kv_source = requires(S const& s, index i, tensor_view<float> out) {
@@ -60,6 +62,17 @@ ORIEL_INLINE kv_run run_of(S const& source, index head, index position) noexcept
     return source.template run_at<Arch>(head, position);
   } else {
     return source.run_at(head, position);
+  }
+}
+/// The readers of a source, for the instruction set if it makes a difference to it; or none.
+template <class Arch, class S>
+ORIEL_INLINE row_readers readers_of(S const& source) noexcept {
+  if constexpr (requires { source.template readers<Arch>(); }) {
+    return source.template readers<Arch>();
+  } else if constexpr (requires { source.readers(); }) {
+    return source.readers();
+  } else {
+    return {};
   }
 }
 
@@ -101,6 +114,7 @@ class any_source {
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return ask_->overlaps(bytes_, out);
   }
+  ORIEL_INLINE row_readers readers() const noexcept { return ask_->readers(bytes_); }
 
  private:
   template <class S>
@@ -117,6 +131,10 @@ class any_source {
     ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
       return source->overlaps(out);
     }
+    template <class Arch = default_arch>
+    ORIEL_INLINE row_readers readers() const noexcept {
+      return detail::readers_of<Arch>(*source);
+    }
   };
 
   struct questions {
@@ -126,6 +144,7 @@ class any_source {
     range (*lost)(void const*) noexcept;
     kv_run (*run_at)(void const*, index, index) noexcept;
     bool (*overlaps)(void const*, tensor_view<float> const&) noexcept;
+    row_readers (*readers)(void const*) noexcept;
   };
 
   template <class S, class Arch>
@@ -141,7 +160,8 @@ class any_source {
     static bool overlaps(void const* s, tensor_view<float> const& out) noexcept {
       return of(s).overlaps(out);
     }
-    static constexpr questions table{check, shape, positions, lost, run_at, overlaps};
+    static row_readers readers(void const* s) noexcept { return detail::readers_of<Arch>(of(s)); }
+    static constexpr questions table{check, shape, positions, lost, run_at, overlaps, readers};
   };
 
   questions const* ask_;

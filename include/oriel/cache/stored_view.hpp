@@ -48,23 +48,31 @@ struct coded_view {
   }
 };
 
-/// A view to read of floats, bf16, f16 or a codec's rows, [tokens, heads, dim]; what they are
-/// stored as is behind a pointer.
-class stored_view {
+/// A view of floats, bf16, f16 or a codec's rows, [tokens, heads, dim]; what they are stored as is
+/// behind a pointer. Void is void to write too, void const to read: `storage_view`, `stored_view`.
+template <class Void>
+class row_view {
+  template <class T>
+  using as_const_as_this = std::conditional_t<std::is_const_v<Void>, T const, T>;
+  template <class T>
+  static constexpr bool takes = std::is_convertible_v<T*, Void*>;
+
  public:
-  ORIEL_INLINE constexpr stored_view() noexcept {}
+  using byte = as_const_as_this<std::byte>;
+
+  ORIEL_INLINE constexpr row_view() noexcept {}
   /// Floats; arguments as those of tensor_view.
-  ORIEL_INLINE constexpr stored_view(float const* data, index tokens, index heads,
-                                     index dim) noexcept
-      : stored_view(tensor_view<float const>(data, tokens, heads, dim)) {}
-  ORIEL_INLINE constexpr stored_view(float const* data, index tokens, index heads, index dim,
-                                     index token_stride, index head_stride) noexcept
-      : stored_view(tensor_view<float const>(data, tokens, heads, dim, token_stride, head_stride)) {
-  }
+  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* data, index tokens, index heads,
+                                  index dim) noexcept
+      : row_view(tensor_view<as_const_as_this<float>>(data, tokens, heads, dim)) {}
+  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* data, index tokens, index heads,
+                                  index dim, index token_stride, index head_stride) noexcept
+      : row_view(tensor_view<as_const_as_this<float>>(data, tokens, heads, dim, token_stride,
+                                                      head_stride)) {}
   /// Elements: float, bf16 or f16.
   template <class T, class Arch = default_arch>
-  requires codec<elements<std::remove_const_t<T>>> ORIEL_INLINE constexpr stored_view(
-      tensor_view<T> const& view) noexcept
+  requires(takes<T>&& codec<elements<std::remove_const_t<T>>>)
+      ORIEL_INLINE constexpr row_view(tensor_view<T> const& view) noexcept
       : data(view.data),
         tokens(view.tokens),
         heads(view.heads),
@@ -73,11 +81,12 @@ class stored_view {
         head_stride(in_bytes(view.head_stride, view.heads, sizeof(T))),
         row_bytes(in_bytes(view.dim, 2, sizeof(T))),
         alignment(alignof(T)),
+        stride_unit(sizeof(T)),
         reader(reader_of<Arch, elements<std::remove_const_t<T>>>(nullptr)),
         fits(check_codec<elements<std::remove_const_t<T>>>(view.dim)) {}
   /// Rows of a codec.
   template <codec Codec, class Byte, class Arch = default_arch>
-  ORIEL_INLINE constexpr stored_view(coded_view<Codec, Byte> const& view) noexcept
+  requires takes<Byte> ORIEL_INLINE constexpr row_view(coded_view<Codec, Byte> const& view) noexcept
       : data(view.data),
         tokens(view.tokens),
         heads(view.heads),
@@ -85,14 +94,39 @@ class stored_view {
         token_stride(view.token_stride),
         head_stride(view.head_stride),
         row_bytes(view.dim < 0 ? view.dim : Codec::row_bytes(view.dim)),
-        alignment(detail::alignment_of<Codec>()),
+        alignment(static_cast<std::int32_t>(detail::alignment_of<Codec>())),
         reader(reader_of<Arch>(view.codec)),
         fits(check_codec<Codec>(view.dim)) {}
+  /// A view to read from a view to write.
+  template <class Other>
+  requires(std::is_const_v<Void> && !std::is_const_v<Other>)
+      ORIEL_INLINE constexpr row_view(row_view<Other> const& other) noexcept
+      : data(other.data),
+        tokens(other.tokens),
+        heads(other.heads),
+        dim(other.dim),
+        token_stride(other.token_stride),
+        head_stride(other.head_stride),
+        row_bytes(other.row_bytes),
+        alignment(other.alignment),
+        stride_unit(other.stride_unit),
+        reader(other.reader),
+        fits(other.fits) {}
 
   /// The rows as bytes, [tokens, heads, row_bytes].
-  ORIEL_INLINE tensor_view<std::byte const> bytes() const noexcept {
-    return {
-        static_cast<std::byte const*>(data), tokens, heads, row_bytes, token_stride, head_stride};
+  ORIEL_INLINE constexpr tensor_view<byte> bytes() const noexcept {
+    return {static_cast<byte*>(data), tokens, heads, row_bytes, token_stride, head_stride};
+  }
+  /// The tensor that it was made of, which must have had this type.
+  template <class T>
+  ORIEL_INLINE constexpr tensor_view<as_const_as_this<T>> as() const noexcept {
+    constexpr index size = sizeof(T);
+    return {static_cast<as_const_as_this<T>*>(data),
+            tokens,
+            heads,
+            dim,
+            token_stride / size,
+            head_stride / size};
   }
   /// Row (t, h) and those of the next tokens.
   ORIEL_INLINE stored_rows rows(index token, index head) const noexcept {
@@ -103,15 +137,23 @@ class stored_view {
     kv_run const one{.k = rows(token, head), .head = head, .rows = 1};
     return one.floats(one.k, dim, to);
   }
+  /// The tokens [part.begin, part.end), 0 <= begin <= end <= tokens.
+  ORIEL_INLINE constexpr row_view slice(range part) const noexcept {
+    row_view some = *this;
+    some.tokens = part.size();
+    if (!part.empty()) some.data = bytes().row(part.begin, 0);
+    return some;
+  }
 
-  void const* data = nullptr;
+  Void* data = nullptr;
   index tokens = 0;
   index heads = 0;
   index dim = 0;           ///< floats in a row
   index token_stride = 0;  ///< bytes
   index head_stride = 0;   ///< bytes
   index row_bytes = 0;
-  index alignment = 1;  ///< of the elements, bytes
+  std::int32_t alignment = 1;    ///< of the elements, bytes
+  std::int32_t stride_unit = 1;  ///< bytes that the strides of what it was made of count
   row_reader reader = {};
   status fits = {};  ///< can the codec store rows of `dim`?
 
@@ -126,8 +168,13 @@ class stored_view {
   }
 };
 
+/// A caller's rows to read, and those to write too.
+using stored_view = row_view<void const>;
+using storage_view = row_view<void>;
+
 /// ok, or the rule that a view breaks, as for tensor_view.
-ORIEL_INLINE status check(stored_view const& view, view_rules const& rules) noexcept {
+template <class Void>
+ORIEL_INLINE status check(row_view<Void> const& view, view_rules const& rules) noexcept {
   if (view.tokens < 0 || view.heads < 0 || view.dim < 0) return {errc::shape, rules.sizes};
   if (view.tokens == 0 || view.heads == 0 || view.dim == 0) return {};
   if (!view.fits.ok()) return view.fits;
@@ -141,8 +188,23 @@ ORIEL_INLINE status check(stored_view const& view, view_rules const& rules) noex
   return {};
 }
 
-ORIEL_INLINE address_range footprint(stored_view const& view) noexcept {
+template <class Void>
+ORIEL_INLINE constexpr index stride_unit(row_view<Void> const& view) noexcept {
+  return view.stride_unit;
+}
+/// The same rows, n strides' units (elements, or bytes of a codec's rows) further on.
+template <class Void>
+ORIEL_INLINE constexpr row_view<Void> further(row_view<Void> view, index n) noexcept {
+  view.data = further(view.bytes(), n * view.stride_unit).data;
+  return view;
+}
+template <class Void>
+ORIEL_INLINE address_range footprint(row_view<Void> const& view) noexcept {
   return footprint(view.bytes());
+}
+template <class Void>
+ORIEL_INLINE constexpr bool rows_are_disjoint(row_view<Void> const& view) noexcept {
+  return rows_are_disjoint(view.bytes());
 }
 
 namespace detail {
@@ -163,13 +225,15 @@ ORIEL_INLINE void encode_row(Codec const& of, stored_view const& from, index t, 
 
 /// Could writing floats to `out` change rows of `view`? As overlaps of tensors where both are
 /// floats, else pessimistic: true when their address ranges meet.
-ORIEL_INLINE bool overlaps(tensor_view<float> const& out, stored_view const& view) noexcept {
+template <class Void>
+ORIEL_INLINE bool overlaps(tensor_view<float> const& out, row_view<Void> const& view) noexcept {
   if (view.reader) return footprint(out).meets(footprint(view));
-  constexpr index size = sizeof(float);
-  tensor_view<float const> const floats(static_cast<float const*>(view.data), view.tokens,
-                                        view.heads, view.dim, view.token_stride / size,
-                                        view.head_stride / size);
-  return overlaps(out, floats);
+  return overlaps(out, view.template as<float>());
+}
+/// Do rows to write share a byte with other rows? Exact as for tensors.
+template <class Void>
+ORIEL_INLINE bool overlaps(storage_view const& to, row_view<Void> const& other) noexcept {
+  return overlaps(to.bytes(), other.bytes());
 }
 
 }  // namespace oriel::inline v0

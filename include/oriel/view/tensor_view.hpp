@@ -61,6 +61,18 @@ struct tensor_view {
   }
 };
 
+/// The same tensor, n elements further on.
+template <class T>
+ORIEL_INLINE constexpr tensor_view<T> further(tensor_view<T> view, index n) noexcept {
+  if (view.data != nullptr) view.data += n;
+  return view;
+}
+/// Bytes that a stride counts.
+template <class T>
+ORIEL_INLINE constexpr index stride_unit(tensor_view<T> const&) noexcept {
+  return sizeof(T);
+}
+
 /// The sentences of `check` for one argument, so that a status names it.
 struct view_rules {
   char const* sizes;
@@ -93,6 +105,21 @@ ORIEL_INLINE constexpr status check(tensor_view<T> const& view, view_rules const
     return {errc::alignment, rules.aligned};
   }
   return {};
+}
+
+/// Rejects what `count` views can't be, each `stride` further than the one before, as one view.
+template <class View>
+ORIEL_INLINE status check_series(View const& first, index count, index stride,
+                                 view_rules const& rules) noexcept {
+  if (status s = check(first, rules); !s.ok() || count <= 1) return s;
+  index const unit = stride_unit(first);
+  if (stride_span(count - 1, stride) > max_position / unit) return {errc::shape, rules.strides};
+  auto const base = reinterpret_cast<std::uintptr_t>(first.data);
+  auto const last = base + static_cast<std::uintptr_t>((count - 1) * stride * unit);
+  if (base != 0 && (stride < 0 ? last > base : last < base)) return {errc::shape, rules.strides};
+  // What is not aligned in the second may be so in the last.
+  if (status s = check(further(first, stride), rules); !s.ok()) return s;
+  return check(further(first, (count - 1) * stride), rules);
 }
 
 }  // namespace oriel::inline v0

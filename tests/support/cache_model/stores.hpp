@@ -62,6 +62,40 @@ inline scaled_int4 a_codec<scaled_int4>(bool keys) {
   return scales<4>::of(keys);
 }
 
+/// A byte that reads as NaN, or as numbers that no row has.
+template <class Codec>
+inline constexpr std::byte dead{
+    std::is_same_v<Codec, scaled_int8> || std::is_same_v<Codec, scaled_int4> ? 0x80 : 0xff};
+
+template <class T>
+T element_of(elements<T>);
+
+/// How a caller's rows are stored, and a view of them; strides are in bytes.
+struct row_kind {
+  index (*row_bytes)(index dim) = nullptr;
+  storage_view (*view)(std::byte* data, index tokens, sizes const& of, index dim,
+                       index token_stride, index head_stride) = nullptr;
+  std::byte dead_byte = {};
+
+  template <class Codec, bool Keys>
+  static row_kind of() {
+    return {[](index dim) { return Codec::row_bytes(dim); },
+            [](std::byte* data, index tokens, sizes const& s, index dim, index t, index h) {
+              if constexpr (requires { element_of(Codec{}); }) {
+                using type = decltype(element_of(Codec{}));
+                constexpr index size = sizeof(type);
+                return storage_view(tensor_view<type>(reinterpret_cast<type*>(data), tokens,
+                                                      s.kv_heads, dim, t / size, h / size));
+              } else {
+                static Codec const codec = a_codec<Codec>(Keys);
+                return storage_view(
+                    coded_view<Codec, std::byte>(data, tokens, s.kv_heads, dim, t, h, codec));
+              }
+            },
+            dead<Codec>};
+  }
+};
+
 template <class K = f32, class V = K>
 class ring_store final : public store {
  public:
@@ -159,33 +193,27 @@ class ring_store final : public store {
     codec.template encode<default_arch>(row, dim, head, stored.data());
     codec.template read<default_arch>({stored.data(), 0, head, 0, 1, dim}, row);
   }
-  /// A byte that reads as NaN, or as numbers that no row has.
-  template <class Codec>
-  static constexpr std::byte dead{
-      std::is_same_v<Codec, scaled_int8> || std::is_same_v<Codec, scaled_int4> ? 0x80 : 0xff};
   cache_shape shape_;
   lines bytes_;
   cache cache_;
 };
 
-/// A caller's tensors with room for `room` tokens, token-major or head-major.
+/// A caller's memory with room for `room` tokens, token-major or head-major.
 class tensor_store final : public store {
  public:
   static constexpr index room = 96;
-  tensor_store(sizes const& s, bool head_major)
+  tensor_store(sizes const& s, row_kind const& k, row_kind const& v, bool head_major)
       : of_(s),
         head_major_(head_major),
-        k_(static_cast<std::size_t>(room * s.kv_heads * s.head_dim), poison),
-        v_(static_cast<std::size_t>(room * s.kv_heads * s.v_dim), poison) {}
+        k_kind_(k),
+        v_kind_(v),
+        k_(room * s.kv_heads * k.row_bytes(s.head_dim)),
+        v_(room * s.kv_heads * v.row_bytes(s.v_dim)) {}
   status append(fresh_rows const& rows, index first) override {
     if (tokens_ == 0 && rows.k_view.tokens > 0) first_ = first;
-    for (index t = 0; t < rows.k_view.tokens; ++t, ++tokens_) {
-      for (index h = 0; h < of_.kv_heads; ++h) {
-        std::copy_n(rows.k_view.row(t, h), of_.head_dim, k(room).row(tokens_, h));
-        std::copy_n(rows.v_view.row(t, h), of_.v_dim, v(room).row(tokens_, h));
-      }
-    }
-    return {};
+    status const s = store_rows(k(room), v(room), tokens_, rows.k_view, rows.v_view);
+    if (s.ok()) tokens_ += rows.k_view.tokens;
+    return s;
   }
   status truncate(index position) override {
     tokens_ = position - first_;
@@ -199,10 +227,14 @@ class tensor_store final : public store {
   }
   std::unique_ptr<store> fork() override { return std::make_unique<tensor_store>(*this); }
   void poison_dead() override {
-    for (index t = tokens_; t < room; ++t) {
-      for (index h = 0; h < of_.kv_heads; ++h) {
-        std::fill_n(k(room).row(t, h), of_.head_dim, poison);
-        std::fill_n(v(room).row(t, h), of_.v_dim, poison);
+    wipe(k(room).slice({tokens_, room}), k_kind_.dead_byte);
+    wipe(v(room).slice({tokens_, room}), v_kind_.dead_byte);
+  }
+  /// Fills the rows of a view.
+  static void wipe(storage_view const& rows, std::byte with) {
+    for (index t = 0; t < rows.tokens; ++t) {
+      for (index h = 0; h < rows.heads; ++h) {
+        std::fill_n(rows.bytes().row(t, h), rows.row_bytes, with);
       }
     }
   }
@@ -216,16 +248,19 @@ class tensor_store final : public store {
   }
 
  private:
-  tensor_view<float> view(std::vector<float>& rows, index dim, index tokens) const {
-    if (head_major_) return {rows.data(), tokens, of_.kv_heads, dim, dim, room * dim};
-    return {rows.data(), tokens, of_.kv_heads, dim};
+  storage_view view(row_kind const& kind, lines& rows, index dim, index tokens) const {
+    index const row = kind.row_bytes(dim);
+    index const token_stride = head_major_ ? row : of_.kv_heads * row;
+    return kind.view(rows.span().data(), tokens, of_, dim, token_stride,
+                     head_major_ ? room * row : row);
   }
-  tensor_view<float> k(index tokens) { return view(k_, of_.head_dim, tokens); }
-  tensor_view<float> v(index tokens) { return view(v_, of_.v_dim, tokens); }
+  storage_view k(index tokens) { return view(k_kind_, k_, of_.head_dim, tokens); }
+  storage_view v(index tokens) { return view(v_kind_, v_, of_.v_dim, tokens); }
 
   sizes of_;
   bool head_major_;
-  std::vector<float> k_, v_;
+  row_kind k_kind_, v_kind_;
+  lines k_, v_;
   index tokens_ = 0, first_ = 0;
 };
 
@@ -236,30 +271,37 @@ class page_store final : public store {
   struct pool_memory {
     sizes of;
     page_pool pool;
-    std::vector<float> floats;
+    lines bytes{0};
+    std::byte dead_k, dead_v;
     std::vector<int> users;
     choices order;
 
-    pool_memory(sizes const& s, index page_size, int layout, index pages, std::uint64_t seed)
-        : of(s), users(static_cast<std::size_t>(pages)), order(seed) {
-      index const k_page = page_size * s.kv_heads * s.head_dim;
-      index const v_page = page_size * s.kv_heads * s.v_dim;
-      floats.assign(static_cast<std::size_t>(pages * (k_page + v_page)), poison);
+    pool_memory(sizes const& s, row_kind const& k, row_kind const& v, index page_size, int layout,
+                index pages, std::uint64_t seed)
+        : of(s),
+          dead_k(k.dead_byte),
+          dead_v(v.dead_byte),
+          users(static_cast<std::size_t>(pages)),
+          order(seed) {
+      index const k_row = k.row_bytes(s.head_dim), v_row = v.row_bytes(s.v_dim);
+      index const k_page = round_up(page_size * s.kv_heads * k_row, 4);
+      index const v_page = round_up(page_size * s.kv_heads * v_row, 4);
+      bytes = lines(pages * (k_page + v_page));
       bool const head_major = (layout & 1) != 0, together = (layout & 2) != 0;
-      index const step = together ? k_page + v_page : 0;
-      auto const page = [&](float* at, index dim) {
-        return head_major ? tensor_view<float>{at, page_size, s.kv_heads, dim, dim, page_size * dim}
-                          : tensor_view<float>{at, page_size, s.kv_heads, dim};
+      bool const backwards = (layout & 4) != 0;  // the last page first
+      index const k_step = together ? k_page + v_page : k_page;
+      index const v_step = together ? k_page + v_page : v_page;
+      auto const page = [&](row_kind const& kind, index at, index step, index dim, index row) {
+        return kind.view(bytes.span().data() + at + (backwards ? (pages - 1) * step : 0), page_size,
+                         s, dim, head_major ? row : s.kv_heads * row,
+                         head_major ? page_size * row : row);
       };
-      pool = {page(floats.data(), s.head_dim),
-              page(floats.data() + (together ? k_page : pages * k_page), s.v_dim), pages,
-              together ? step : k_page, together ? step : v_page};
-      if ((layout & 4) != 0) {  // the last page first
-        pool.k = page(pool.k_page(pages - 1).data, s.head_dim);
-        pool.v = page(pool.v_page(pages - 1).data, s.v_dim);
-        pool.k_page_stride = -pool.k_page_stride;
-        pool.v_page_stride = -pool.v_page_stride;
-      }
+      pool.k = page(k, 0, k_step, s.head_dim, k_row);
+      pool.v = page(v, together ? k_page : pages * k_page, v_step, s.v_dim, v_row);
+      pool.pages = pages;
+      pool.k_page_stride = (backwards ? -k_step : k_step) / pool.k.stride_unit;
+      pool.v_page_stride = (backwards ? -v_step : v_step) / pool.v.stride_unit;
+      for (index i = 0; i < pages; ++i) wipe(i, 0);
     }
     std::int32_t take() {
       index const pages = std::ssize(users);
@@ -274,12 +316,9 @@ class page_store final : public store {
       wipe(page, 0);
     }
     void wipe(index page, index from) {
-      for (index t = from; t < pool.page_size(); ++t) {
-        for (index h = 0; h < of.kv_heads; ++h) {
-          std::fill_n(pool.k_page(page).row(t, h), of.head_dim, poison);
-          std::fill_n(pool.v_page(page).row(t, h), of.v_dim, poison);
-        }
-      }
+      range const rest{from, pool.page_size()};
+      tensor_store::wipe(pool.k_page(page).slice(rest), dead_k);
+      tensor_store::wipe(pool.v_page(page).slice(rest), dead_v);
     }
   };
 
@@ -289,20 +328,15 @@ class page_store final : public store {
   page_store(page_store const&) = delete;
 
   status append(fresh_rows const& rows, index first) override {
-    if (tokens_ == 0 && rows.k_view.tokens > 0) first_ = first;
+    index const more = rows.k_view.tokens;
+    if (more == 0) return {};
+    if (tokens_ == 0) first_ = first;
     index const size = memory_->pool.page_size();
-    if (tokens_ % size != 0 && rows.k_view.tokens > 0) own(tokens_ / size);
-    for (index t = 0; t < rows.k_view.tokens; ++t, ++tokens_) {
-      if (tokens_ % size == 0) table_.push_back(memory_->take());
-      std::int32_t const page = table_.back();
-      for (index h = 0; h < of_.kv_heads; ++h) {
-        std::copy_n(rows.k_view.row(t, h), of_.head_dim,
-                    memory_->pool.k_page(page).row(tokens_ % size, h));
-        std::copy_n(rows.v_view.row(t, h), of_.v_dim,
-                    memory_->pool.v_page(page).row(tokens_ % size, h));
-      }
-    }
-    return {};
+    if (tokens_ % size != 0) own(tokens_ / size);
+    while (std::ssize(table_) * size < tokens_ + more) table_.push_back(memory_->take());
+    status const s = store_rows(memory_->pool, table_, tokens_, rows.k_view, rows.v_view);
+    if (s.ok()) tokens_ += more;
+    return s;
   }
   status truncate(index position) override {
     shrink(position - first_);
@@ -342,14 +376,17 @@ class page_store final : public store {
     if (memory_->users[static_cast<std::size_t>(number)] == 1) return;
     std::int32_t const copy = memory_->take();
     page_pool const& pool = memory_->pool;
-    for (index t = 0; t < pool.page_size(); ++t) {
-      for (index h = 0; h < of_.kv_heads; ++h) {
-        std::copy_n(pool.k_page(number).row(t, h), of_.head_dim, pool.k_page(copy).row(t, h));
-        std::copy_n(pool.v_page(number).row(t, h), of_.v_dim, pool.v_page(copy).row(t, h));
-      }
-    }
+    copy_rows(pool.k_page(number), pool.k_page(copy));
+    copy_rows(pool.v_page(number), pool.v_page(copy));
     memory_->drop(number);
     number = copy;
+  }
+  static void copy_rows(storage_view const& from, storage_view const& to) {
+    for (index t = 0; t < to.tokens; ++t) {
+      for (index h = 0; h < to.heads; ++h) {
+        std::copy_n(from.bytes().row(t, h), to.row_bytes, to.bytes().row(t, h));
+      }
+    }
   }
   void shrink(index tokens) {
     index const size = memory_->pool.page_size();

@@ -7,14 +7,16 @@
 
 namespace oriel::model {
 
-/// A way of storing rows in a ring.
+/// A way of storing rows: in a ring, and in a caller's memory.
 struct storage {
   char const* name;
   std::unique_ptr<store> (*ring)(sizes const&);
   void (*keep)(sizes const&, token&);
   double (*turn_error)(double most, index dim);
   index multiple = 1;  ///< of row sizes
-  bool plain = false;  ///< floats, which a caller's tensors and pages hold too
+  bool plain = false;  ///< floats
+  row_kind k = {};     ///< in a caller's tensors and pages; none: a ring only
+  row_kind v = {};
 
   template <class K, class V = K>
   static storage of(char const* name) {
@@ -25,7 +27,9 @@ struct storage {
             kind::keep,
             kind::turn_error,
             blocks ? 32 : 1,
-            std::is_same_v<K, f32>};
+            std::is_same_v<K, f32>,
+            row_kind::of<codec_of<K>, true>(),
+            row_kind::of<codec_of<V>, false>()};
   }
 };
 
@@ -59,8 +63,8 @@ class world {
   world(choices& choose, storage const& stored) : choose_(choose), seed_(1), stored_(stored) {
     kind_ = static_cast<int>(choose.below(kinds));
     of_ = {choose.between(1, 2), 2 * choose.between(1, 3), choose.between(1, 4)};
+    if (stored.k.view == nullptr && (kind_ == 3 || kind_ == 4)) kind_ = 0;
     if (!stored.plain) {
-      if (kind_ == 3 || kind_ == 4) kind_ = 0;
       if (choose.below(3) == 0) of_.head_dim *= 7, of_.v_dim *= 13;  // several groups
       of_.head_dim = round_up(of_.head_dim, stored.multiple);
       of_.v_dim = round_up(of_.v_dim, stored.multiple);
@@ -71,8 +75,8 @@ class world {
     if (of_.window > 0) of_.margin = choose.coin() ? 1 : choose.between(2, 5);
     if (kind_ == 4) {
       pages_ = std::make_shared<page_store::pool_memory>(
-          of_, choose.between(1, 9), static_cast<int>(choose.below(8)), 4 * tensor_store::room,
-          static_cast<std::uint64_t>(choose.below(256)));
+          of_, stored.k, stored.v, choose.between(1, 9), static_cast<int>(choose.below(8)),
+          4 * tensor_store::room, static_cast<std::uint64_t>(choose.below(256)));
     }
     rope_ = {.dim = 2 * choose.between(1, of_.head_dim / 2),
              .pairs = choose.coin() ? rope_pairs::halves : rope_pairs::neighbours,
@@ -144,7 +148,8 @@ class world {
   }
 
   std::unique_ptr<store> make() {
-    if (kind_ == 3) return std::make_unique<tensor_store>(of_, choose_.coin());
+    if (kind_ == 3)
+      return std::make_unique<tensor_store>(of_, stored_.k, stored_.v, choose_.coin());
     if (kind_ == 4) return std::make_unique<page_store>(pages_, of_);
     return stored_.ring(of_);
   }
