@@ -3,6 +3,7 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 
 #include "compiled_once.hpp"
 #include "problem.hpp"
@@ -177,6 +178,73 @@ TEST(Merge, NamesThePartAndWritesNothing) {
     EXPECT_TRUE(x.to.out.is_untouched(true) && x.to.lse.is_untouched(true));
     EXPECT_EQ(all(), before);
   }
+}
+
+// --- 16 bits -------------------------------------------------------------------------------------
+template <class T>
+class MergeNarrow : public testing::Test {};
+using narrow_types = testing::Types<bf16, f16>;
+TYPED_TEST_SUITE(MergeNarrow, narrow_types);
+
+TYPED_TEST(MergeNarrow, IsTheMergeOfTheFloatsRoundedOnce) {
+  for (index const wide : {1, 5, 64, 65, 130}) {
+    std::vector<tensor> floats, lse;
+    std::vector<std::unique_ptr<narrow_tensor<TypeParam>>> narrow;
+    std::vector<partial> wide_parts, parts;
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      narrow.push_back(
+          std::make_unique<narrow_tensor<TypeParam>>(tensor(tokens, heads, wide).filled(i).view));
+      floats.push_back(narrow.back()->floats());
+      lse.push_back(tensor(tokens, heads, 1).filled(10 + i));
+    }
+    *lse[1].view.row(2, 1) = -infinity;
+    narrow[1]->view.row(2, 1)[0] = TypeParam(NAN);
+    for (std::size_t i = 0; i < 3; ++i) {
+      wide_parts.push_back({floats[i].view, lse[i].view});
+      parts.push_back({narrow[i]->view, lse[i].view});
+    }
+    parts[2].out = floats[2].view;  // types may differ
+    tensor want(tokens, heads, wide), want_lse(tokens, heads, 1), got_lse(tokens, heads, 1);
+    ASSERT_TRUE(merge(wide_parts, want.view, want_lse.view).ok());
+    tensor as_floats(tokens, heads, wide);
+    ASSERT_TRUE(merge(parts, as_floats.view, got_lse.view).ok());
+    EXPECT_EQ(bits_of(as_floats.view), bits_of(want.view));
+    EXPECT_EQ(bits_of(got_lse.view), bits_of(want_lse.view));
+    narrow_tensor<TypeParam> const rounded(want.view);
+    narrow_tensor<TypeParam> got(tokens, heads, wide);
+    ASSERT_TRUE(merge(parts, got.view).ok());
+    EXPECT_EQ(got.bits(), rounded.bits());
+    // In place.
+    ASSERT_TRUE(merge(parts, narrow[0]->view, lse[0].view).ok());
+    EXPECT_EQ(narrow[0]->bits(), rounded.bits());
+    EXPECT_EQ(bits_of(lse[0].view), bits_of(want_lse.view));
+  }
+}
+
+TYPED_TEST(MergeNarrow, InPlaceOfTheSameTypeOnly) {
+  piece const a(1), b(10);
+  narrow_tensor<TypeParam> narrow(a.out.view);
+  std::vector<std::uint16_t> const before = narrow.bits();
+  std::array const parts{partial{narrow.view, a.lse.view}, b.part()};
+  using other = std::conditional_t<std::is_same_v<TypeParam, bf16>, f16, bf16>;
+  tensor_view<TypeParam> const at = narrow.view;
+  auto const as = [&]<class T>(T*) {
+    return tensor_view<T>(reinterpret_cast<T*>(at.data), tokens, heads, dim, at.token_stride,
+                          at.head_stride);
+  };
+  EXPECT_EQ(merge(parts, as(static_cast<other*>(nullptr))).code, errc::alias);
+  tensor_view<TypeParam> moved = at;
+  ++moved.data;
+  EXPECT_EQ(merge(parts, moved).code, errc::alias);
+  std::array const wide{a.part(), b.part()};
+  tensor_view<TypeParam> const over_floats(reinterpret_cast<TypeParam*>(a.out.view.data), tokens,
+                                           heads, dim, a.out.view.token_stride,
+                                           a.out.view.head_stride);
+  EXPECT_EQ(merge(wide, over_floats).code, errc::alias);
+  tensor_view<TypeParam> const over_lse(reinterpret_cast<TypeParam*>(b.lse.view.data), 1, 1, 1);
+  partial const one[] = {{{a.out.view.data, 1, 1, 1}, {b.lse.view.data, 1, 1, 1}}};
+  EXPECT_EQ(merge(one, over_lse).code, errc::alias);
+  EXPECT_EQ(narrow.bits(), before);
 }
 
 }  // namespace

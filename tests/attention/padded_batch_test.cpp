@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/padded_batch.hpp"
 
+#include "coded.hpp"
 #include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
+#include "oriel/cache/quantized.hpp"
 #include "oriel/mask/both.hpp"
 #include "oriel/mask/chunked.hpp"
 #include "oriel/mask/sliding_window.hpp"
@@ -170,6 +172,84 @@ TEST(PaddedBatch, SaysWhatIsWrong) {
   EXPECT_EQ(p.check().where, 1) << "the sequence is named";
   EXPECT_TRUE((padded_batch{}.check().ok())) << "no sequence";
   EXPECT_EQ((padded_batch{}.size()), 0);
+}
+
+/// Rounded elements of a whole tensor, as a batch.
+template <class T>
+batch_view<T> items(narrow_tensor<T>& of, index batch) {
+  tensor_view<T> first = of.view;
+  first.tokens /= batch;
+  return {first, batch, first.tokens * first.token_stride};
+}
+
+/// Everything 16 bits wide: the bits of the batch of the floats that they are, rounded once.
+template <class T>
+class NarrowBatch : public testing::Test {};
+using narrow_types = testing::Types<bf16, f16>;
+TYPED_TEST_SUITE(NarrowBatch, narrow_types);
+
+/// The rows of every sequence of a batch, in `out` and `lse`.
+void attend_all(padded_batch const& p) {
+  ASSERT_TRUE(p.check().ok()) << p.check().what;
+  std::vector<attention> calls;
+  for (index i = 0; i < p.size(); ++i) calls.push_back(p[i]);
+  aligned_memory scratch(plan_attend(bounds_of(calls)).workspace_bytes());
+  status const s = attend(attention_batch(calls), scratch);
+  ASSERT_TRUE(s.ok()) << s.what;
+}
+
+TYPED_TEST(NarrowBatch, HasTheBitsOfItsFloatsRoundedOnce) {
+  for (index const q_len : {1, 3, 21}) {
+    rectangle r({0, 9, 20}, q_len, 21);
+    narrow_tensor<TypeParam> q(r.q.view), k(r.k.view), out(3 * q_len, r.heads, r.dim);
+    narrow_tensor<bf16> v(r.v.view);
+    tensor const wide_q = q.floats(), wide_k = k.floats(), wide_v = v.floats();
+    any_mask const mask = causal{} & sliding_window{7};
+    padded_batch floats = r.padded(mask);
+    floats.q = batch_view<float>(wide_q.view.data, 3, q_len, r.heads, r.dim);
+    floats.k = batch_view<float>(wide_k.view.data, 3, 21, r.kv_heads, r.dim);
+    floats.v = batch_view<float>(wide_v.view.data, 3, 21, r.kv_heads, r.dim);
+    attend_all(floats);
+    std::vector<std::uint32_t> const lse = bits_of(r.lse.view);
+    narrow_tensor<TypeParam> const want(r.out.view);
+
+    padded_batch narrow = floats;
+    narrow.q = items(q, 3);
+    narrow.k = items(k, 3);
+    narrow.v = items(v, 3);
+    narrow.out = items(out, 3);
+    attend_all(narrow);
+    EXPECT_EQ(out.bits(), want.bits());
+    EXPECT_EQ(bits_of(r.lse.view), lse);
+  }
+}
+
+TEST(PaddedBatch, RowsOfACodec) {
+  rectangle r({0, 9}, 5, 21);
+  padded_batch p = r.padded(causal{});
+  for_each_element(r.k.view, [](float& x) { x = std::isnan(x) ? 0.0f : x; });
+  index const row = int8::row_bytes(r.dim);
+  std::vector<std::byte> bytes(static_cast<std::size_t>(2 * 21 * r.kv_heads * row));
+  for (index t = 0; t < 42; ++t) {
+    for (index h = 0; h < r.kv_heads; ++h) {
+      int8{}.encode<default_arch>(r.k.view.row(t, h), r.dim, h,
+                                  bytes.data() + (t * r.kv_heads + h) * row);
+    }
+  }
+  std::vector<float> const kept = kept_floats(int8{}, r.k.view);
+  p.k = batch_view<float const>(kept.data(), 2, 21, r.kv_heads, r.dim);
+  attend_all(p);
+  std::vector<std::uint32_t> const want = bits_of(r.out.view);
+  stored_view const first =
+      coded_view<int8>(bytes.data(), 21, r.kv_heads, r.dim, r.kv_heads * row, row);
+  p.k = batch_of<stored_view>(first, 2, 21 * r.kv_heads * row);
+  for_each_element(r.out.view, [](float& x) { x = 0.0f; });
+  attend_all(p);
+  EXPECT_EQ(bits_of(r.out.view), want);
+  p.k.stride = INT64_MAX;
+  EXPECT_EQ(p.check().code, errc::shape);
+  p.q.first.data = static_cast<char const*>(p.q.first.data) + 1;
+  EXPECT_EQ(p.check().code, errc::alignment);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace oriel::inline v0 {
 
 /// Attention of some queries over a part of their keys.
 struct partial {
-  tensor_view<float const> out;  ///< [tokens, heads, v_dim]
+  input_view out;                ///< [tokens, heads, v_dim]; float, bf16 or f16
   tensor_view<float const> lse;  ///< [tokens, heads, 1], natural log
 };
 
@@ -20,8 +20,11 @@ struct partial {
 /// w_i = exp(lse_i - max lse), lse = max + ln sum_i w_i. Merges caches, processes and machines.
 ///
 ///   parts : n >= 1 results over disjoint key sets, each of the same queries
-///   out   : [tokens, heads, v_dim], lse : [tokens, heads, 1] or empty; may be those of parts[0]
-///           exactly (merging in place), must not overlap any other part
+///   out   : [tokens, heads, v_dim], float, or that rounded once to bf16 or f16
+///   lse   : [tokens, heads, 1] or empty
+///
+/// out and lse may be those of parts[0] exactly (merging in place: the same strides and type), and
+/// must not overlap any other part. Parts may differ in their types.
 ///
 /// Requires  equal sizes (errc::shape, errc::heads), memory (errc::memory, errc::alignment),
 ///           at least one part (errc::shape), no overlap (errc::alias). On error nothing has been
@@ -30,9 +33,10 @@ struct partial {
 ///           one row with a token stride of 0.
 /// No key    a part with lse = -inf takes no part, whatever its out holds; where all parts
 ///           see nothing out = 0 and lse = -inf.
+/// Cost      O(parts) exponentials for each 64 floats of a row.
 /// Source    Ye et al. 2025 (FlashInfer), arXiv:2501.01005, section 2.2.
 template <class Arch = default_arch>
-status merge(std::span<partial const> parts, tensor_view<float> out,
+status merge(std::span<partial const> parts, output_view out,
              tensor_view<float> lse = {}) noexcept {
   static constexpr view_rules part_rules{
       "parts: sizes must not be negative", "parts: strides leave the address space",
@@ -48,7 +52,7 @@ status merge(std::span<partial const> parts, tensor_view<float> out,
     if (lse.heads != out.heads) return {errc::heads, "lse.heads must equal out.heads"};
     if (lse.dim != 1) return {errc::shape, "lse.dim must be 1"};
     if (!rows_are_disjoint(lse)) return {errc::alias, "lse: rows must not overlap one another"};
-    if (overlaps(lse, out)) return {errc::alias, "lse must not overlap out"};
+    if (overlaps(output_view(lse), out)) return {errc::alias, "lse must not overlap out"};
   }
   for (std::size_t i = 0; i < parts.size(); ++i) {
     auto const& [value, weight] = parts[i];
@@ -66,10 +70,11 @@ status merge(std::span<partial const> parts, tensor_view<float> out,
     auto const same = [](auto const& a, auto const& b) {
       return a.data == b.data && a.token_stride == b.token_stride && a.head_stride == b.head_stride;
     };
-    bool const in_place = i == 0 && same(value, out);
+    bool const in_place = i == 0 && same(value, out) && value.type == out.type;
     bool const lse_in_place = i == 0 && same(weight, lse);
-    if ((!in_place && overlaps(out, value)) || overlaps(out, weight) ||
-        (wants_lse && (overlaps(lse, value) || (!lse_in_place && overlaps(lse, weight))))) {
+    if ((!in_place && overlaps(out, value)) || overlaps(out, input_view(weight)) ||
+        (wants_lse &&
+         (overlaps(output_view(lse), value) || (!lse_in_place && overlaps(lse, weight))))) {
       return {errc::alias, "out and lse must not overlap the parts", part};
     }
   }
@@ -84,15 +89,23 @@ status merge(std::span<partial const> parts, tensor_view<float> out,
       for (partial const& part : parts) {
         if (top > -infinity) sum += std::exp(static_cast<double>(*part.lse.row(t, h)) - top);
       }
-      float* const to = out.row(t, h);
-      for (index d = 0; d < out.dim; ++d) {
-        double x = 0.0;
+      constexpr index together = 64;
+      for (index from = 0; from < out.dim; from += together) {
+        index const count = min_of(together, out.dim - from);
+        double x[together] = {};
         for (partial const& part : parts) {
           float const seen = *part.lse.row(t, h);
           if (seen == -infinity) continue;
-          x += std::exp(static_cast<double>(seen) - top) / sum * part.out.row(t, h)[d];
+          double const weight = std::exp(static_cast<double>(seen) - top) / sum;
+          part.out.visit([&](auto const& value) {
+            auto const* const row = value.row(t, h) + from;
+            for (index d = 0; d < count; ++d) x[d] += weight * static_cast<float>(row[d]);
+          });
         }
-        to[d] = static_cast<float>(x);
+        out.visit([&]<class T>(tensor_view<T> const& to) {
+          T* const row = to.row(t, h) + from;
+          for (index d = 0; d < count; ++d) row[d] = T(static_cast<float>(x[d]));
+        });
       }
       if (wants_lse) {
         *lse.row(t, h) = sum > 0.0 ? static_cast<float>(top + std::log(sum)) : -infinity;

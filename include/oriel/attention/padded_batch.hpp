@@ -15,11 +15,12 @@ namespace oriel::inline v0 {
 /// the first real token, so the mask, and the chunks in it, are those of the sequence alone, and
 /// every real row has the same bits as the same sequence alone.
 ///
-///   q         [batch, q_len, q_heads, head_dim]
-///   k, v      [batch, kv_len, kv_heads, head_dim or v_dim]
+///   q         [batch, q_len, q_heads, head_dim]            float, bf16 or f16
+///   k, v      [batch, kv_len, kv_heads, head_dim or v_dim]  those, or rows of a codec:
+///                                                           batch_of<stored_view>(view, b, stride)
 ///   left_pad  [batch] or empty: 0                   slots before the first real token
 ///   kv_valid  [batch] or empty: kv_len              the slot behind the last real one
-///   out       [batch, q_len, q_heads, v_dim]
+///   out       [batch, q_len, q_heads, v_dim]               float, bf16 or f16
 ///   lse, lse_sink  [batch, q_len, q_heads, 1] or empty
 ///
 /// Rows before the first real token see no key: out = 0, lse = -inf. Rows behind the last one see
@@ -30,13 +31,14 @@ namespace oriel::inline v0 {
 ///   oriel::aligned_bytes scratch(oriel::plan_attend(oriel::bounds_of(calls)).workspace_bytes());
 ///   oriel::status s = oriel::attend(calls, {scratch});
 struct padded_batch {
-  batch_view<float const> q, k, v;
+  batch_of<input_view> q;
+  batch_of<stored_view> k, v;
   integers left_pad = {};  ///< referred to
   integers kv_valid = {};  ///< referred to
   any_mask mask = full{};
   any_score score = {};
   std::span<float const> sink_logits = {};
-  batch_view<float> out = {};
+  batch_of<output_view> out = {};
   batch_view<float> lse = {};
   batch_view<float> lse_sink = {};
   std::optional<float> scale = std::nullopt;
@@ -91,8 +93,8 @@ struct padded_batch {
     bool const rest = i % 2 != 0;
     range const rows = rest ? range{padding, q.first.tokens} : range{0, padding};
     range const keys = rest ? slots : range{};
-    auto const part = [&](batch_view<float> const& of) {
-      return of.size == 0 ? tensor_view<float>() : of[b].slice(rows);
+    auto const part = [&]<class View>(batch_of<View> const& of) {
+      return of.size == 0 ? View() : of[b].slice(rows);
     };
     attention call{.q = q[b].slice(rows), .kv = contiguous(k[b].slice(keys), v[b].slice(keys))};
     call.sink_logits = sink_logits;

@@ -89,6 +89,16 @@ struct element_view {
   }
 };
 
+template <class Void>
+ORIEL_INLINE constexpr index stride_unit(element_view<Void> const& view) noexcept {
+  return view.type == element_type::f32 ? sizeof(float) : sizeof(bf16);
+}
+template <class Void>
+ORIEL_INLINE constexpr element_view<Void> further(element_view<Void> view, index n) noexcept {
+  view.visit([&](auto const& of) ORIEL_INLINE_LAMBDA { view.data = further(of, n).data; });
+  return view;
+}
+
 /// A tensor to read, and one to write.
 using input_view = element_view<void const>;
 using output_view = element_view<void>;
