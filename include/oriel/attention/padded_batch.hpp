@@ -93,9 +93,8 @@ struct padded_batch {
     bool const rest = i % 2 != 0;
     range const rows = rest ? range{padding, q.first.tokens} : range{0, padding};
     range const keys = rest ? slots : range{};
-    auto const part = [&]<class View>(batch_of<View> const& of) {
-      return of.size == 0 ? View() : of[b].slice(rows);
-    };
+    auto const part = [&]<class View>(batch_of<View> const& of)
+                          ORIEL_INLINE_LAMBDA { return of.size == 0 ? View() : of[b].slice(rows); };
     attention call{.q = q[b].slice(rows), .kv = contiguous(k[b].slice(keys), v[b].slice(keys))};
     call.sink_logits = sink_logits;
     call.out = part(out);
