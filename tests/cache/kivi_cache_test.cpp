@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <vector>
 
 #include "cache_oracle.hpp"
@@ -14,12 +16,20 @@ namespace {
 
 using cache = kivi_cache<2, 16>;
 static_assert(kv_source<cache> && is_cache<cache>);
-static_assert(channel_groups<2, 32, f16>::row_bytes(128) == 32 + 16);
 static_assert(kivi_cache<>::required_bytes({.window = 32, .kv_heads = 2, .head_dim = 128}) ==
               32 * 2 * 2 * 48 + 32 * 2 * 256 * 4);
 static_assert(kivi_cache<>::required_bytes({.window = 33, .kv_heads = 2, .head_dim = 128}) ==
                   64 * 2 * 2 * 48 + 32 * 2 * 256 * 4,
               "whole groups");
+static_assert(kivi_cache<>::required_bytes(
+                  {.window = 20, .kv_heads = 2, .head_dim = 128, .margin = 5, .sinks = 4}) ==
+                  (32 + 32) * 2 * 2 * 48 + (32 + 4) * 2 * 256 * 4,
+              "sinks in whole groups; rows of a rollback as floats");
+static_assert(kivi_cache<>::required_bytes({.window = INT64_MAX, .head_dim = 128}) == INT64_MAX);
+static_assert(kivi_cache<>::required_bytes({.window = 1, .head_dim = 128, .margin = 1ll << 62}) ==
+              INT64_MAX);
+static_assert(kivi_cache<>::required_bytes({.window = 1, .head_dim = 128, .sinks = INT64_MAX}) ==
+              INT64_MAX);
 
 /// A row of a position as the cache shows it.
 std::vector<float> shown(kv_run const& run, stored_rows const& rows, index dim) {
@@ -126,6 +136,428 @@ TEST(KiviCache, ChecksNameTheRule) {
   EXPECT_EQ(kept.positions(), (range{3, 5}));
   kept.clear();
   EXPECT_TRUE(kept.positions().empty());
+}
+
+/// Tokens of a text, all different.
+struct text {
+  static constexpr index heads = 2, dim = 33, v_dim = 18;
+  std::vector<float> keys, values;
+  explicit text(index n, std::uint64_t seed = 1) {
+    dice d(seed);
+    for (index i = 0; i < n * heads * dim; ++i) keys.push_back(d.real());
+    for (index i = 0; i < n * heads * v_dim; ++i) values.push_back(d.real());
+  }
+  tensor_view<float const> k(range of) const {
+    return {keys.data() + of.begin * heads * dim, of.size(), heads, dim};
+  }
+  tensor_view<float const> v(range of) const {
+    return {values.data() + of.begin * heads * v_dim, of.size(), heads, v_dim};
+  }
+};
+cache_shape with(index window, index margin = 1, index sinks = 0) {
+  return {.window = window,
+          .kv_heads = text::heads,
+          .head_dim = text::dim,
+          .v_dim = text::v_dim,
+          .margin = margin,
+          .sinks = sinks};
+}
+template <class Cache = cache>
+struct kept_in {
+  guarded_bytes bytes;
+  Cache of;
+  explicit kept_in(cache_shape const& s) : bytes(Cache::required_bytes(s)), of(bytes.bytes(), s) {
+    EXPECT_TRUE(of.check().ok());
+  }
+  void feed(text const& t, range tokens, std::optional<index> first = std::nullopt) {
+    ASSERT_TRUE(of.append(t.k(tokens), t.v(tokens), first).ok());
+    ASSERT_TRUE(bytes.intact());
+  }
+  bool holds(index p) const { return of.positions().contains(p) && !of.lost().contains(p); }
+  /// Key, then value of a position, of all heads.
+  std::vector<float> row(index p) const {
+    std::vector<float> all;
+    for (index h = 0; h < text::heads; ++h) {
+      kv_run const run = of.run_at(h, p);
+      auto const k = shown(run, run.k, text::dim), v = shown(run, run.v, text::v_dim);
+      all.insert(all.end(), k.begin(), k.end());
+      all.insert(all.end(), v.begin(), v.end());
+    }
+    return all;
+  }
+  std::vector<std::byte> saved() const {
+    std::vector<std::byte> to(static_cast<std::size_t>(of.saved_bytes()));
+    EXPECT_TRUE(of.save(to).ok());
+    return to;
+  }
+};
+using kept = kept_in<>;
+
+/// Each row that both hold is the same; `other` holds what `own` does.
+void expect_rows(kept const& own, kept const& other) {
+  ASSERT_EQ(own.of.positions().end, other.of.positions().end);
+  ASSERT_EQ(own.of.fresh(), other.of.fresh());
+  for (index p = own.of.positions().begin; p < own.of.positions().end; ++p) {
+    if (!own.holds(p)) continue;
+    ASSERT_TRUE(other.holds(p));
+    ASSERT_EQ(own.row(p), other.row(p)) << p;
+  }
+}
+
+constexpr index last_first = max_position - 400;
+
+TEST(KiviCache, TruncateIsAsIfTheRowsHadNeverBeen) {
+  text const first_text(150, 1), other(150, 2);
+  int taken = 0, refused = 0;
+  for (index const first : {index{0}, index{5}, index{16}, (index{1} << 31) - 3, last_first}) {
+    for (index const margin : {1, 5, 20}) {
+      for (index const window : {1, 7, 33}) {
+        for (index const n : {1, 15, 16, 47, 48, 100}) {
+          for (index const back : {0, 1, 3, 15, 16, 17, 32, 35, 100}) {
+            if (back > n) continue;
+            index const end = first + n, at = end - back;
+            kept own(with(window, margin)), twin(with(window, margin));
+            own.feed(first_text, {0, n}, first);
+            auto const before = own.saved();
+            bool const on_edge = at == first || at % 16 == 0;
+            range const needed{max_of(first, at - window + 1), at};
+            bool const window_held = intersect(needed, own.of.lost()).empty();
+            bool const as_floats = max_of(first, round_down(at, 16)) >= end - (15 + margin);
+            ASSERT_EQ(own.of.can_resume(at), window_held && (on_edge || as_floats));
+            if (back <= margin) {
+              ASSERT_TRUE(own.of.can_resume(at));
+            }
+            status const got = own.of.truncate(at);
+            if (!own.of.can_resume(at)) {
+              ++refused;
+              ASSERT_EQ(got.code, errc::evicted);
+              ASSERT_EQ(own.saved(), before) << "nothing changes";
+              continue;
+            }
+            ++taken;
+            ASSERT_TRUE(got.ok()) << got.what;
+            if (n > back) {
+              twin.feed(first_text, {0, n - back}, first);
+              expect_rows(own, twin);
+            }
+            own.feed(other, {0, 40}, at), twin.feed(other, {0, 40}, at);
+            expect_rows(own, twin);
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(taken, 1000);
+  EXPECT_GT(refused, 100);
+}
+
+TEST(KiviCache, RowsThatWereOverwrittenStayLostBehindATruncate) {
+  text const t(200);
+  kept own(with(1));
+  own.feed(t, {0, 100});
+  EXPECT_EQ(own.of.lost(), (range{0, 80}));
+  ASSERT_TRUE(own.of.truncate(64).ok()) << "a window of 1 needs nothing of it";
+  EXPECT_EQ(own.of.lost(), (range{0, 64}));
+  EXPECT_TRUE(own.of.positions().empty());
+  own.feed(t, {64, 70});
+  EXPECT_EQ(own.of.lost(), (range{0, 64}));
+  EXPECT_EQ(own.of.fresh(), (range{64, 70}));
+  ASSERT_TRUE(own.of.truncate(0).ok());
+  EXPECT_TRUE(own.of.lost().empty());
+  own.feed(t, {0, 3}, 7);
+  EXPECT_EQ(own.of.positions(), (range{7, 10}));
+}
+
+TEST(KiviCache, EraseOfWholeGroupsKeepsTheBitsOfThoseBehind) {
+  text const t(300);
+  for (index const window : {1, 40, 200}) {
+    for (range const erased : {range{16, 48}, {0, 16}, {48, 112}, {112, 128}, {0, 112}}) {
+      for (index const n : {128, 133}) {
+        kept own(with(window));
+        own.feed(t, {0, n});
+        std::vector<std::vector<float>> rows(static_cast<std::size_t>(n));
+        for (index p = 0; p < n; ++p) {
+          if (own.holds(p)) rows[static_cast<std::size_t>(p)] = own.row(p);
+        }
+        range const lost = own.of.lost();
+        ASSERT_TRUE(own.of.erase(erased).ok());
+        ASSERT_TRUE(own.bytes.intact());
+        ASSERT_EQ(own.of.positions().end, n - erased.size());
+        for (index p = 0; p < n; ++p) {
+          if (erased.contains(p)) continue;
+          index const now = p < erased.begin ? p : p - erased.size();
+          ASSERT_EQ(own.holds(now), !lost.contains(p)) << p;
+          if (own.holds(now)) {
+            ASSERT_EQ(own.row(now), rows[static_cast<std::size_t>(p)]) << p;
+          }
+        }
+        own.feed(t, {n, 250});
+        index const end = own.of.positions().end;
+        EXPECT_LE(own.of.lost().end, max_of(0, end - window));
+      }
+    }
+  }
+}
+
+TEST(KiviCache, EraseAmongFloatsIsATruncateAndAnAppend) {
+  text const t(200);
+  for (index const margin : {1, 30}) {
+    for (range const erased : {range{90, 93}, {81, 97}, {96, 100}, {97, 98}, {60, 62}, {70, 100}}) {
+      kept own(with(50, margin)), twin(with(50, margin));
+      own.feed(t, {0, 100});
+      auto const before = own.saved();
+      bool const possible = round_down(erased.begin, 16) >= 100 - (15 + margin);
+      ASSERT_EQ(own.of.check_erase(erased).ok(), possible);
+      status const got = own.of.erase(erased);
+      if (!possible) {
+        EXPECT_EQ(got.code, errc::evicted);
+        EXPECT_EQ(own.saved(), before);
+        continue;
+      }
+      ASSERT_TRUE(got.ok());
+      twin.feed(t, {0, erased.begin});
+      if (erased.end < 100) twin.feed(t, {erased.end, 100});
+      expect_rows(own, twin);
+      own.feed(t, {100, 160}), twin.feed(t, {100, 160});
+      expect_rows(own, twin);
+    }
+  }
+}
+
+TEST(KiviCache, EraseThatTakesAGroupApartNamesTheRule) {
+  text const t(100);
+  kept own(with(90));
+  own.feed(t, {0, 100});
+  auto const before = own.saved();
+  for (range const r : {range{1, 17}, {0, 15}, {16, 33}, {17, 32}, {5, 97}}) {
+    EXPECT_EQ(own.of.erase(r).code, errc::evicted);
+    EXPECT_EQ(own.of.check_erase(r).code, errc::evicted);
+  }
+  for (range const r : {range{-1, 3}, {50, 101}, {30, 20}, {INT64_MIN, INT64_MAX}}) {
+    EXPECT_EQ(own.of.erase(r).code, errc::position);
+  }
+  EXPECT_TRUE(own.of.erase({7, 7}).ok());
+  EXPECT_EQ(own.saved(), before) << "nothing changes";
+  EXPECT_TRUE(own.of.erase({0, 100}).ok()) << "all there is";
+  EXPECT_TRUE(own.of.positions().empty());
+}
+
+TEST(KiviCache, EraseTurnsKeysToTheirNewPositions) {
+  text const t(100);
+  rope const by{.dim = 32};
+  alignas(64) std::byte memory[8192];
+  workspace const scratch{
+      std::span(memory).first(static_cast<std::size_t>(erase_bytes(text::dim, 16)))};
+  kept own(with(90, 20));
+  own.feed(t, {0, 100});
+  EXPECT_EQ(own.of.erase({16, 48}, {.dim = 34}, scratch).code, errc::shape);
+  EXPECT_EQ(own.of.erase({16, 48}, by, {}).code, errc::memory);
+  EXPECT_EQ(own.of.erase({16, 48}, by, {scratch.bytes.first(scratch.bytes.size() - 1)}).code,
+            errc::workspace);
+  EXPECT_EQ(own.of.erase({16, 48}, by, {std::span(memory).subspan(4)}).code, errc::alignment);
+  EXPECT_EQ(own.of.erase({16, 48}, by, {own.bytes.bytes()}).code, errc::alias);
+  EXPECT_EQ(own.of.erase({16, 47}, by, scratch).code, errc::evicted);
+  std::vector<std::vector<float>> rows;
+  for (index p = 0; p < 100; ++p) rows.push_back(own.row(p));
+  ASSERT_TRUE(own.of.erase({16, 48}, by, scratch).ok());
+  ASSERT_TRUE(own.bytes.intact());
+  auto const turned = [&](std::vector<float> row, float const* exact) {
+    float angles[text::dim];
+    by.angles(-32, angles);
+    for (index h = 0; h < text::heads; ++h) {
+      float* const key = row.data() + h * (text::dim + text::v_dim);
+      if (exact) std::copy_n(exact + h * text::dim, text::dim, key);
+      by.turn(angles, key);
+    }
+    return row;
+  };
+  auto const expect_near = [&](index p, std::vector<float> const& want, float most) {
+    std::vector<float> const got = own.row(p);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      bool const key = i % (text::dim + text::v_dim) < 33;
+      ASSERT_NEAR(got[i], want[i], key ? most : 0.0f) << p;
+    }
+  };
+  for (index p = 0; p < 16; ++p) EXPECT_EQ(own.row(p), rows[static_cast<std::size_t>(p)]);
+  for (index p = 48; p < 100; ++p) {
+    // Half a step of a channel whose turned keys are within 2 sqrt(2).
+    float const most = p < 96 ? 0.51f * 2.83f / 3.0f + 4e-3f : 1e-6f;
+    expect_near(p - 32, turned(rows[static_cast<std::size_t>(p)], nullptr), most);
+  }
+  // Floats behind complete groups were turned too: a rollback shows them.
+  ASSERT_TRUE(own.of.truncate(60).ok());
+  for (index p = 80; p < 92; ++p) {
+    auto const first = std::size_t(p) * text::heads;
+    std::vector<float> want =
+        turned(rows[static_cast<std::size_t>(p)], t.keys.data() + first * text::dim);
+    for (index h = 0; h < text::heads; ++h) {
+      std::copy_n(t.values.data() + (first + static_cast<std::size_t>(h)) * text::v_dim,
+                  text::v_dim, want.data() + h * (text::dim + text::v_dim) + text::dim);
+    }
+    expect_near(p - 32, want, 1e-6f);
+  }
+}
+
+TEST(KiviCache, SavedBytesGiveTheSameFuture) {
+  text const t(200);
+  for (index const first : {index{0}, index{5}, index{1} << 40}) {
+    for (index const n : {0, 1, 16, 31, 100, 101}) {
+      for (index const sinks : {0, 3}) {
+        kept own(with(20, 4, sinks)), other(with(20, 4, sinks)), wide(with(20, 30, sinks)),
+            narrow(with(20, 1, sinks));
+        if (n > 0) own.feed(t, {0, n}, first);
+        if (n == 100) {
+          EXPECT_TRUE(own.of.erase({first - first % 16 + 80, first - first % 16 + 96}).ok());
+        }
+        other.feed(t, {150, 190}, 3);
+        auto const bytes = own.saved();
+        for (kept* to : {&other, &wide, &narrow}) {
+          ASSERT_TRUE(to->of.check_restore(bytes).ok());
+          ASSERT_TRUE(to->of.restore(bytes).ok());
+          ASSERT_TRUE(to->bytes.intact());
+        }
+        EXPECT_EQ(other.saved(), bytes);
+        ASSERT_EQ(other.of.positions(), own.of.positions());
+        ASSERT_EQ(other.of.lost(), own.of.lost());
+        ASSERT_EQ(other.of.floats(), own.of.floats());
+        expect_rows(own, other), expect_rows(own, wide), expect_rows(narrow, own);
+        index const end = own.of.positions().end;
+        for (index p = end - 40; p <= end; ++p) {
+          ASSERT_EQ(own.of.can_resume(p), other.of.can_resume(p));
+        }
+        if (!own.of.can_resume(end - 4) || n < 16) continue;
+        ASSERT_TRUE(own.of.truncate(end - 4).ok());
+        for (kept* to : {&other, &wide}) ASSERT_TRUE(to->of.truncate(end - 4).ok());
+        own.feed(t, {120, 160}), other.feed(t, {120, 160}), wide.feed(t, {120, 160});
+        expect_rows(own, other), expect_rows(own, wide);
+      }
+    }
+  }
+}
+
+TEST(KiviCache, BytesThatItDidNotSaveAreRefused) {
+  text const t(100);
+  kept own(with(20, 4));
+  own.feed(t, {0, 71}, 5);
+  auto bytes = own.saved();
+  EXPECT_EQ(own.of.save(std::span(bytes).first(bytes.size() - 1)).code, errc::memory);
+  EXPECT_EQ(own.of.save(own.bytes.bytes()).code, errc::memory) << "too few, and its own";
+  for (std::size_t cut = 0; cut < bytes.size(); cut += 7) {
+    EXPECT_EQ(own.of.restore(std::span(bytes).first(cut)).code, errc::saved);
+  }
+  for (std::size_t at = 0; at < bytes.size(); at += 5) {
+    bytes[at] ^= std::byte{4};
+    EXPECT_EQ(own.of.restore(bytes).code, errc::saved);
+    bytes[at] ^= std::byte{4};
+  }
+  EXPECT_EQ(own.saved(), bytes) << "nothing has changed";
+
+  kept_in<kivi_cache<4, 16>> bits(with(20, 4));
+  kept_in<kivi_cache<2, 32>> group(with(20, 4));
+  kept_in<kivi_cache<2, 16, float>> parameter(with(20, 4));
+  kept window(with(21, 4));
+  EXPECT_EQ(bits.of.restore(bytes).code, errc::saved);
+  EXPECT_EQ(group.of.restore(bytes).code, errc::saved);
+  EXPECT_EQ(parameter.of.restore(bytes).code, errc::saved);
+  EXPECT_EQ(window.of.restore(bytes).code, errc::saved);
+  using rolling = rolling_cache<quantized<2, 16, true, f16>>;
+  guarded_bytes memory(rolling::required_bytes(with(20, 4)));
+  rolling ring(memory.bytes(), with(20, 4));
+  EXPECT_EQ(ring.restore(bytes).code, errc::saved) << "another kind of cache";
+
+  // Positions that no cache has, with a checksum that fits.
+  auto const size = static_cast<index>(bytes.size());
+  auto const number = [&](int word) { return bytes.data() + 8 * (4 + word); };
+  for (int const word : {5, 6, 7, 8}) {
+    for (index const value :
+         {index{-1}, INT64_MIN, INT64_MAX, max_position, index{33}, index{75}}) {
+      auto const saved = bytes;
+      detail::saved_out{number(word)}.number(value);
+      bool const same = saved == bytes;
+      detail::end_saved(bytes.data(), size);
+      EXPECT_EQ(own.of.restore(bytes).ok(), same) << word << ' ' << value;
+      bytes = saved;
+    }
+  }
+}
+
+TEST(KiviCache, SinksStayInWholeGroups) {
+  text const t(300);
+  kept own(with(20, 1, 3)), all(with(300));
+  EXPECT_EQ(own.of.capacity(), 16 + 32);
+  own.feed(t, {0, 10}), own.feed(t, {10, 201});
+  all.feed(t, {0, 201});
+  EXPECT_EQ(own.of.positions(), (range{0, 201}));
+  EXPECT_EQ(own.of.lost(), (range{16, 192 - 32}));
+  for (index p = 0; p < 201; ++p) {
+    ASSERT_EQ(own.holds(p), !own.of.lost().contains(p));
+    if (own.holds(p)) {
+      ASSERT_EQ(own.row(p), all.row(p));
+    }
+  }
+  EXPECT_EQ(own.of.erase({0, 16}).code, errc::evicted) << "lost rows would become sinks";
+  ASSERT_TRUE(own.of.erase({16, 160}).ok());
+  EXPECT_TRUE(own.of.lost().empty());
+  for (index p = 16; p < 57; ++p) EXPECT_EQ(own.row(p), all.row(p + 144));
+  ASSERT_TRUE(own.of.erase({0, 16}).ok()) << "the next group becomes the pinned one";
+  for (index p = 0; p < 41; ++p) EXPECT_EQ(own.row(p), all.row(p + 160));
+  own.feed(t, {201, 260});
+  EXPECT_EQ(own.of.lost(), (range{16, 96 - 32}));
+  for (index p = 0; p < 16; ++p) EXPECT_EQ(own.row(p), all.row(p + 160));
+}
+
+TEST(KiviCache, CopiesAndTheUnusable) {
+  text const t(100);
+  kept own(with(20, 4, 2)), other(with(20, 4, 2)), wide(with(20, 5, 2));
+  own.feed(t, {0, 77}, 9);
+  other.feed(t, {50, 60});
+  ASSERT_TRUE(other.of.copy(own.of).ok());
+  EXPECT_EQ(other.saved(), own.saved());
+  EXPECT_TRUE(own.of.copy(own.of).ok());
+  EXPECT_EQ(wide.of.copy(own.of).code, errc::shape);
+  cache same(own.bytes.bytes(), with(20, 4, 2));
+  EXPECT_EQ(same.copy(own.of).code, errc::alias);
+
+  cache none(status{errc::cpu, "why"});
+  std::byte some[512];
+  EXPECT_EQ(none.check().code, errc::cpu);
+  EXPECT_EQ(none.append(t.k({0, 1}), t.v({0, 1})).code, errc::cpu);
+  EXPECT_EQ(none.truncate(0).code, errc::cpu);
+  EXPECT_EQ(none.erase({0, 0}).code, errc::cpu);
+  EXPECT_EQ(none.erase({0, 0}, {.dim = 2}, {}).code, errc::cpu);
+  EXPECT_EQ(none.save(some).code, errc::cpu);
+  EXPECT_EQ(none.restore(some).code, errc::cpu);
+  EXPECT_EQ(none.copy(own.of).code, errc::cpu);
+  EXPECT_EQ(own.of.copy(none).code, errc::cpu);
+  EXPECT_FALSE(none.can_resume(0));
+  EXPECT_EQ(none.saved_bytes(), 0);
+  EXPECT_EQ(none.capacity(), 0);
+  EXPECT_TRUE(none.positions().empty());
+  EXPECT_TRUE(none.lost().empty());
+}
+
+TEST(KiviCache, EdgesOfLengthAndPosition) {
+  text const t(200);
+  kept own(with(1));
+  EXPECT_EQ(own.of.capacity(), 16) << "a group, though a window of 1 needs one row";
+  own.feed(t, {0, 0});
+  EXPECT_TRUE(own.of.positions().empty());
+  EXPECT_TRUE(own.of.truncate(0).ok());
+  EXPECT_EQ(own.of.truncate(1).code, errc::position);
+  EXPECT_EQ(own.of.truncate(INT64_MIN).code, errc::position);
+  EXPECT_EQ(own.of.append(t.k({0, 1}), t.v({0, 1}), INT64_MIN).code, errc::position);
+  EXPECT_EQ(own.of.append(t.k({0, 20}), t.v({0, 20}), max_position - 20).code, errc::position);
+  own.feed(t, {0, 19}, max_position - 20);
+  EXPECT_EQ(own.of.positions(), (range{max_position - 20, max_position - 1}));
+  EXPECT_EQ(own.of.append(t.k({0, 1}), t.v({0, 1})).code, errc::position);
+  ASSERT_TRUE(own.of.truncate(max_position - 16).ok());
+  own.feed(t, {0, 2});
+  own.of.clear();
+  own.feed(t, {0, 200});  // longer than the ring, with the bits of a cut one
+  kept cut(with(1));
+  for (index n = 0; n < 200; n += 8) cut.feed(t, {n, n + 8});
+  expect_rows(own, cut);
+  EXPECT_EQ(own.saved(), cut.saved());
 }
 
 }  // namespace

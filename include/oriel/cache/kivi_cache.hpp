@@ -2,77 +2,15 @@
 // KIVI: keys quantised per channel over groups of tokens, values per token.
 #pragma once
 
-#include "oriel/cache/quantized.hpp"
-#include "oriel/cache/rolling_cache.hpp"
+#include <optional>
+#include <span>
+
+#include "oriel/cache/contiguous.hpp"
+#include "oriel/cache/kivi_rows.hpp"
+#include "oriel/cache/saved.hpp"
+#include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {
-
-/// Groups of `Tokens` keys with a scale and a zero per channel: x ~ scale * code + zero, over the
-/// tokens of a group as quantized has it over channels. Not a codec: a group is written as a whole.
-///
-/// Bytes   of a group: the code rows of quantized, then a scale and a zero per channel; rounded up
-///         to a multiple of Tokens, so that row_bytes is their share of a token.
-template <int Bits, int Tokens, class Parameter>
-struct channel_groups {
-  using codes = code_rows<Bits>;
-
-  ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
-    if (dim > max_coded_dim) return saturating_mul(dim, sizeof(float));  // refused by its check
-    return codes::bytes(dim) + ceil_div(2 * dim * static_cast<index>(sizeof(Parameter)), Tokens);
-  }
-
-  /// Writes a group from the rows [first, Tokens) of floats [Tokens, dim]; tokens before `first`
-  /// are not there.
-  template <class Arch>
-  static void encode(float const* rows, index first, index dim, std::byte* to) noexcept {
-    for (index i = 0; i < Tokens * codes::bytes(dim); ++i) to[i] = std::byte{0};
-    for (index d = 0; d < dim; ++d) {
-      float channel[Tokens];
-      float code[Tokens];
-      for (index t = first; t < Tokens; ++t) channel[t] = rows[t * dim + d];
-      auto const of = linear<Bits, Parameter>::template over<Arch>(channel + first, Tokens - first,
-                                                                   code + first);
-      put(to, dim, d, of.scale);
-      put(to, dim, dim + d, of.zero);
-      for (index t = first; t < Tokens; ++t) {
-        codes::put(to + t * codes::bytes(dim), d, static_cast<unsigned>(code[t]));
-      }
-    }
-  }
-
-  /// Rows may begin within a group, as their position says, and go over several.
-  template <class Arch>
-  static void read(void const*, row_slice const& rows, float* to) noexcept {
-    for (index i = 0; i < rows.count; ++i, to += rows.dim) {
-      index const in_group = (rows.first + i) % Tokens;
-      std::byte const* const group = rows.data + (i - in_group) * rows.stride;
-      std::byte const* const row = group + in_group * codes::bytes(rows.dim);
-      std::byte const* const scale = group + Tokens * codes::bytes(rows.dim);
-      std::byte const* const zero = scale + rows.dim * static_cast<index>(sizeof(Parameter));
-      codes::template for_each<Arch>(
-          row, rows.dim, [&](vec<Arch> x, index d, int width) ORIEL_INLINE_LAMBDA {
-            x = fma<Arch>(x, parameters<Arch>(scale, d, width), parameters<Arch>(zero, d, width));
-            store_some<Arch>(to + d, x, width);
-          });
-    }
-  }
-  template <class Arch>
-  static constexpr row_functions table{read<Arch>};
-
- private:
-  ORIEL_INLINE static void put(std::byte* group, index dim, index i, float x) noexcept {
-    auto const stored = Parameter(x);
-    index const at = Tokens * codes::bytes(dim) + i * static_cast<index>(sizeof stored);
-    std::memcpy(group + at, &stored, sizeof stored);
-  }
-  template <class Arch>
-  ORIEL_INLINE static vec<Arch> parameters(std::byte const* from, index d, int width) noexcept {
-    Parameter some[lanes<Arch>] = {};
-    std::memcpy(some, from + d * static_cast<index>(sizeof(Parameter)),
-                static_cast<std::size_t>(width) * sizeof(Parameter));
-    return widen<Arch>(some);
-  }
-};
 
 /// A rolling cache whose keys share a scale and a zero per channel within groups of `Group` tokens
 /// (positions from a multiple of Group on), as outliers of keys sit in channels; values have them
@@ -80,10 +18,13 @@ struct channel_groups {
 /// here, unlike with a codec per row, how a prompt is cut may change what a query sees of the rows
 /// that are new to it. joined shows fresh rows as they are.
 ///
-/// Bytes      required_bytes(shape): shape.capacity() rounded up to whole groups, and a group of
-///            floats: capacity * kv_heads * (key row + value row) + Group * kv_heads * (head_dim +
-///            v_dim) * 4.
-/// Requires   as rolling_cache; head_dim and v_dim at most 4096; no sinks (errc::shape).
+/// What is held   as in rolling_cache, ring and sinks each rounded up to whole groups. Beside them
+///            the last Group + margin - 1 rows are kept as floats: those that are read as floats,
+///            and those of which a rollback makes such again. So truncate is exact back to
+///            end - margin here too; further back a complete group can only be taken whole.
+/// Bytes      required_bytes(shape): (sinks and window - 1 + margin, each rounded up) * kv_heads *
+///            (key row + value row), and (Group + margin - 1) * kv_heads * (head_dim + v_dim) * 4.
+/// Requires   as rolling_cache; head_dim and v_dim at most 4096.
 /// Source     Liu et al. 2024 (KIVI), arXiv:2402.02750.
 template <int Bits = 2, int Group = 32, class Parameter = f16>
 class kivi_cache {
@@ -95,96 +36,268 @@ class kivi_cache {
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
   /// that makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
-    if (!shape.check().ok()) return 0;
-    index const dims = saturating_add(shape.head_dim, shape.value_dim());
-    index const fresh = saturating_mul(saturating_mul(Group * sizeof(float), shape.kv_heads), dims);
-    index const row =
-        saturating_add(k_groups::row_bytes(shape.head_dim), v_codec::row_bytes(shape.value_dim()));
-    index const rows = saturating_mul(rounded_capacity(shape), shape.kv_heads);
-    return saturating_add(saturating_mul(rows, row), fresh);
+    return shape.check().ok() ? rows::required_bytes(shape) : 0;
   }
 
   ORIEL_INLINE kivi_cache(std::span<std::byte> bytes, cache_shape const& shape) noexcept
-      : shape_(shape), made_(made_from(bytes, shape)) {
-    if (!made_.ok()) return;
-    capacity_ = rounded_capacity(shape);
-    fresh_k_ = reinterpret_cast<float*>(bytes.data());
-    fresh_v_ = fresh_k_ + Group * shape.kv_heads * shape.head_dim;
-    k_ = reinterpret_cast<std::byte*>(fresh_v_ + Group * shape.kv_heads * shape.value_dim());
-    v_ = k_ + capacity_ * shape.kv_heads * k_groups::row_bytes(shape.head_dim);
+      : made_(made_from(bytes, shape)) {
+    at_.shape = shape;
+    if (made_.ok()) at_ = rows(bytes.data(), shape);
   }
 
+  /// A cache that can't be used, as `why` says.
+  ORIEL_INLINE explicit kivi_cache(status const& why) noexcept : made_(why) {}
   ORIEL_INLINE status check() const noexcept { return made_; }
 
   /// Keeps the rows of the next tokens; arguments, positions and errors as rolling_cache::append.
+  /// Cost       each row copied, each group that becomes complete encoded; rows that would be
+  ///            overwritten again are passed over.
   template <class Arch = default_arch>
   ORIEL_INLINE status append(stored_view const& k, stored_view const& v,
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
-    index const at = first ? *first : end_;
-    if (status s = check_append(shape(), own(), {origin_, end_}, at, k, v); !s.ok()) return s;
-    if (k.tokens == 0) return {};
-    if (!begun()) origin_ = at;
-    index const last = at + k.tokens;
-    // What would be overwritten again is not written.
-    end_ = max_of(at, round_down(last, Group) - capacity_);
-    for (; end_ < last; keep<Arch>()) {
-      for (index head = 0; head < shape_.kv_heads; ++head) {
-        copy(k, end_ - at, head, fresh_k(head, end_));
-        copy(v, end_ - at, head, fresh_v(head, end_));
-      }
+    index const from = first ? *first : at_.end;
+    if (status s = check_append(shape(), at_.own(), {at_.origin, at_.end}, from, k, v); !s.ok()) {
+      return s;
     }
+    if (k.tokens == 0) return {};
+    if (at_.end == at_.origin) at_.begin_at(from);
+    at_.template append<Arch>(k, v);
     return {};
   }
 
   /// Forgets every row; the next one may have any position.
-  ORIEL_INLINE void clear() noexcept { origin_ = end_ = 0; }
+  ORIEL_INLINE void clear() noexcept { at_.begin_at(0); }
+
+  /// Can the sequence go on at `position`, with all that a window shows there: would truncate be
+  /// ok?
+  ORIEL_INLINE bool can_resume(index position) const noexcept {
+    return check_truncate(position).ok();
+  }
+  /// ok, or what truncate to a position would say.
+  ORIEL_INLINE status check_truncate(index position) const noexcept {
+    if (!made_.ok()) return made_;
+    if (position < at_.origin || position > at_.end) {
+      return {errc::position, "truncate: position must be one the cache has held, or its end"};
+    }
+    range const needed{max_of(at_.origin, position - at_.shape.window + 1), position};
+    if (!intersect(needed, lost()).empty()) {
+      return {errc::evicted,
+              "truncate: rows of the window before position are overwritten; a larger "
+              "cache_shape.margin keeps them"};
+    }
+    if (!at_.can_cut(position)) {
+      return {errc::evicted,
+              "truncate: position must be a multiple of Group, or the rows of its group still be "
+              "held as floats; a larger cache_shape.margin keeps them"};
+    }
+    return {};
+  }
+  /// Gives back the rows from `position` on, as rolling_cache::truncate: what follows has the bits
+  /// of a cache that never had them. Rows of a group that is no longer complete are floats again.
+  ///
+  /// Requires   a position from the first one ever appended to the end (errc::position), whose
+  ///            window is still held, and which is that first one, a multiple of Group, or in a
+  ///            group whose rows are still kept as floats (errc::evicted): so for `margin` rows
+  ///            back from the furthest end there was, and in fresh(). On error nothing changes.
+  /// Cost       O(1).
+  ORIEL_INLINE status truncate(index position) noexcept {
+    if (status s = check_truncate(position); !s.ok()) return s;
+    at_.truncate(position);
+    return {};
+  }
+
+  /// Takes the rows of `erased` out (context shift): those behind move down by erased.size()
+  /// positions. Where all rows behind it, and those before it in its first group, are kept as
+  /// floats, that is a truncate to erased.begin and an append of these floats. Else it must be
+  /// whole groups: the groups behind keep their bits.
+  ///
+  /// Requires   as rolling_cache::erase (errc::position, errc::evicted); both ends multiples of
+  ///            Group, or floats as above (errc::evicted). On error nothing changes.
+  /// Cost       the held groups behind it copied; none where no row of the ring lies before it;
+  ///            of floats, these copied and their groups encoded.
+  template <class Arch = default_arch>
+  ORIEL_INLINE status erase(range erased) noexcept {
+    if (status s = check_erase(erased); !s.ok()) return s;
+    at_.template move_down<Arch>(erased, nullptr, {});
+    return {};
+  }
+  /// ok, or what erase of a range would say.
+  ORIEL_INLINE status check_erase(range erased) const noexcept {
+    if (!made_.ok()) return made_;
+    if (erased.begin > erased.end || erased.begin < at_.origin || erased.end > at_.end) {
+      return {errc::position, "erase: the range must lie within what the cache has held"};
+    }
+    if (erased.empty()) return {};
+    bool const all_lost_go = intersect(lost(), erased).size() == lost().size();
+    if (erased.begin < at_.first_of_ring() && !all_lost_go) {
+      return {errc::evicted, "erase: rows that would become sinks are overwritten"};
+    }
+    if (!at_.of_groups(erased) && !at_.of_floats(erased)) {
+      return {errc::evicted,
+              "erase: both ends must be multiples of Group, or the rows behind and those before in "
+              "the same group still be held as floats"};
+    }
+    return {};
+  }
+  /// The same for keys with rotary positions: each key that moves is turned to its new position.
+  /// One that is kept as floats is turned as floats (one more rounding). Groups that can't be
+  /// encoded from floats are read, turned and encoded once more: each time a key is off by up to
+  /// half a step (0.51 scale) per channel of its pair more than it was.
+  ///
+  /// Requires   besides, a rope that fits the keys (errc::shape), memory.bytes of
+  ///            erase_bytes(head_dim, Group), aligned (errc::workspace, errc::memory,
+  ///            errc::alignment), outside of the cache (errc::alias).
+  /// Cost       besides, every held key behind the range is read, turned and written.
+  template <class Arch = default_arch>
+  status erase(range erased, rope const& by, workspace memory) noexcept {
+    if (!made_.ok()) return made_;
+    if (status s = detail::check_turn(by, at_.shape.head_dim, memory, Group); !s.ok()) return s;
+    if (footprint(memory.bytes).meets(at_.own())) {
+      return {errc::alias, "workspace must not lie in the cache's own bytes"};
+    }
+    if (status s = check_erase(erased); !s.ok()) return s;
+    carver carve(memory.bytes.data());
+    auto const scratch = detail::turn_scratch::carve(carve, at_.shape.head_dim, Group);
+    by.template angles<Arch>(-erased.size(), scratch.angles);
+    at_.template move_down<Arch>(erased, &by, scratch);
+    return {};
+  }
+
+  /// Becomes a copy of another cache of the same shape (errc::shape). Cost: what is held copied.
+  ORIEL_INLINE status copy(kivi_cache const& from) noexcept {
+    if (!made_.ok()) return made_;
+    if (!from.made_.ok()) return from.made_;
+    if (from.shape() != shape() || from.at_.shape.window != at_.shape.window ||
+        from.at_.shape.sinks != at_.shape.sinks || from.at_.shape.margin != at_.shape.margin) {
+      return {errc::shape, "copy: the caches must have the same shape"};
+    }
+    if (&from == this) return {};
+    if (at_.own().meets(from.at_.own())) {
+      return {errc::alias, "copy: the caches must not overlap"};
+    }
+    at_.stand_as(from.at_);
+    for (index head = 0; head < at_.shape.kv_heads; ++head) {
+      at_.for_each_group([&](index g)
+                             ORIEL_INLINE_LAMBDA { at_.move_group(head, g, from.at_, g); });
+      for (index p = at_.floats.begin; p < at_.end; ++p) at_.move_floats(head, p, from.at_, p);
+    }
+    return {};
+  }
+
+  /// Bytes that `save` writes now: 14 words, the held groups, and the rows kept as floats.
+  ORIEL_INLINE index saved_bytes() const noexcept {
+    return made_.ok() ? frame + at_.held_bytes() : 0;
+  }
+  /// Writes what is held and where it stands, little-endian, with a version and a checksum.
+  /// Requires `to` to hold saved_bytes() (errc::memory), outside of the cache (errc::alias).
+  ORIEL_INLINE status save(std::span<std::byte> to) const noexcept {
+    if (!made_.ok()) return made_;
+    index const bytes = saved_bytes();
+    if (status s = detail::check_save(to, bytes, at_.own()); !s.ok()) return s;
+    detail::saved_out out = detail::begin_saved(to.data(), tag(), bytes);
+    cache_shape const& of = at_.shape;
+    for (index const number : {of.window, of.sinks, of.kv_heads, of.head_dim, of.value_dim(),
+                               at_.origin, at_.groups.begin, at_.floats.begin, at_.end}) {
+      out.number(number);
+    }
+    for (index head = 0; head < of.kv_heads; ++head) {
+      at_.for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
+        out.rows(at_.key(head, g), Group * at_.key_bytes());
+        out.rows(at_.value(head, g), Group * at_.value_bytes());
+      });
+      for (index p = at_.floats.begin; p < at_.end; ++p) {
+        out.rows(reinterpret_cast<std::byte*>(at_.float_k(head, p)), at_.float_key_bytes());
+        out.rows(reinterpret_cast<std::byte*>(at_.float_v(head, p)), at_.float_value_bytes());
+      }
+    }
+    detail::end_saved(to.data(), bytes);
+    return {};
+  }
+  /// Becomes what was saved: what follows has the same bits. `from` is exactly what `save` wrote,
+  /// of a cache with the same Bits, Group, Parameter, window, sinks, heads and dims; of a larger
+  /// margin the last groups and floats that fit are taken. Anything else is errc::saved, and
+  /// nothing changes.
+  ORIEL_INLINE status restore(std::span<std::byte const> from) noexcept {
+    rows saved = at_;
+    if (status s = read_saved(from, saved); !s.ok()) return s;
+    detail::saved_in in{from.data() + (frame - detail::word_bytes)};
+    at_.stand_as(saved);
+    at_.make_room();
+    for (index head = 0; head < at_.shape.kv_heads; ++head) {
+      saved.for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
+        bool const kept = g < at_.groups.pinned || g + Group > at_.groups.begin;
+        if (!kept) in.at += Group * (at_.key_bytes() + at_.value_bytes());
+        if (kept) in.rows(at_.key(head, g), Group * at_.key_bytes());
+        if (kept) in.rows(at_.value(head, g), Group * at_.value_bytes());
+      });
+      for (index p = saved.floats.begin; p < saved.end; ++p) {
+        bool const kept = p >= at_.floats.begin;
+        if (!kept) in.at += at_.float_key_bytes() + at_.float_value_bytes();
+        if (kept)
+          in.rows(reinterpret_cast<std::byte*>(at_.float_k(head, p)), at_.float_key_bytes());
+        if (kept) {
+          in.rows(reinterpret_cast<std::byte*>(at_.float_v(head, p)), at_.float_value_bytes());
+        }
+      }
+    }
+    return {};
+  }
+  /// ok, or what restore of these bytes would say.
+  ORIEL_INLINE status check_restore(std::span<std::byte const> from) const noexcept {
+    rows saved = at_;
+    return read_saved(from, saved);
+  }
 
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
-    return {shape_.kv_heads, shape_.head_dim, shape_.value_dim(), true};
+    return {at_.shape.kv_heads, at_.shape.head_dim, at_.shape.value_dim(), true};
   }
-  /// Rows per head in whole groups, 0 if the cache is unusable.
-  ORIEL_INLINE constexpr index capacity() const noexcept { return capacity_; }
+  /// Rows per head in whole groups, the sinks' too; 0 if the cache is unusable.
+  ORIEL_INLINE constexpr index capacity() const noexcept { return at_.capacity(); }
   ORIEL_INLINE constexpr range positions() const noexcept {
-    return {max_of(origin_, round_down(end_, Group) - capacity_), end_};
+    return {at_.pinned().empty() ? min_of(at_.groups.begin, at_.end) : at_.origin, at_.end};
   }
-  ORIEL_INLINE constexpr range lost() const noexcept { return {origin_, positions().begin}; }
-  /// Positions whose rows are still floats.
-  ORIEL_INLINE constexpr range fresh() const noexcept {
-    return {max_of(origin_, round_down(end_, Group)), end_};
-  }
+  ORIEL_INLINE constexpr range lost() const noexcept { return at_.lost(); }
+  /// Positions whose rows are read as floats.
+  ORIEL_INLINE constexpr range fresh() const noexcept { return at_.fresh(); }
+  /// Positions whose rows are kept as floats: the fresh ones, and those that a rollback may need.
+  ORIEL_INLINE constexpr range floats() const noexcept { return {at_.floats.begin, at_.end}; }
 
+  /// Where a held position's row lies in its group, and its floats while they are kept.
+  ORIEL_INLINE constexpr index slot(index position) const noexcept {
+    return at_.groups.slot(position);
+  }
+  ORIEL_INLINE constexpr index float_slot(index position) const noexcept {
+    return at_.floats.slot(position);
+  }
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
+    index const k_dim = at_.shape.head_dim;
+    index const v_dim = at_.shape.value_dim();
     if (fresh().contains(position)) {
-      return {stored_rows::of(fresh_k(head, position), shape_.head_dim, shape_.head_dim),
-              stored_rows::of(fresh_v(head, position), shape_.value_dim(), shape_.value_dim()),
-              head, position, end_ - position};
+      return {stored_rows::of(at_.float_k(head, position), k_dim, k_dim),
+              stored_rows::of(at_.float_v(head, position), v_dim, v_dim), head, position,
+              min_of(at_.end - position, at_.floats.rows - float_slot(position))};
     }
-    index const at = position % capacity_;
-    index const k_bytes = k_groups::row_bytes(shape_.head_dim);
-    index const v_bytes = v_codec::row_bytes(shape_.value_dim());
-    return {{key(head, at), k_bytes, k_bytes, {&k_groups::template table<Arch>, nullptr}},
-            {value(head, at), v_bytes, v_bytes, reader_of<Arch, v_codec>(nullptr)},
+    index const last = position < at_.groups.pinned ? at_.groups.pinned : capacity();
+    row_reader const of_keys{&k_groups::template table<Arch>, nullptr};
+    return {{at_.key(head, position), at_.key_bytes(), at_.key_bytes(), of_keys},
+            {at_.value(head, position), at_.value_bytes(), at_.value_bytes(),
+             reader_of<Arch, v_codec>(nullptr)},
             head,
             position,
-            min_of(round_down(end_, Group) - position, capacity_ - at)};
+            min_of(at_.complete() - position, last - slot(position))};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
-    return footprint(out).meets(own());
+    return footprint(out).meets(at_.own());
   }
 
  private:
-  ORIEL_INLINE static constexpr index rounded_capacity(cache_shape const& shape) noexcept {
-    index const rows = shape.capacity();
-    return rows > INT64_MAX - Group ? INT64_MAX : round_up(rows, Group);
-  }
+  using rows = detail::kivi_rows<Bits, Group, Parameter>;
+
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        cache_shape const& shape) noexcept {
     if (status s = shape.check(); !s.ok()) return s;
-    if (shape.sinks > 0) {
-      return {errc::shape, "kivi_cache keeps no sinks: cache_shape.sinks must be 0"};
-    }
     if (status s = check_codec<v_codec>(max_of(shape.head_dim, shape.value_dim())); !s.ok()) {
       return s;
     }
@@ -194,55 +307,41 @@ class kivi_cache {
          "cache bytes must be aligned to 64"});
   }
 
-  /// The row at end_ is there: one more position, and perhaps a whole group.
-  template <class Arch>
-  ORIEL_INLINE void keep() noexcept {
-    ++end_;
-    if (end_ % Group != 0) return;
-    index const begin = end_ - Group;
-    index const missing = max_of(0, origin_ - begin);
-    index const at = begin % capacity_;
-    for (index head = 0; head < shape_.kv_heads; ++head) {
-      k_groups::template encode<Arch>(fresh_k(head, begin), missing, shape_.head_dim,
-                                      key(head, at));
-      for (index t = missing; t < Group; ++t) {
-        v_codec::template encode<Arch>(fresh_v(head, begin + t), shape_.value_dim(), head,
-                                       value(head, at + t));
+  static constexpr std::uint64_t tag() noexcept {
+    return detail::saved_tag(3, detail::tag_of<v_codec>(), detail::tag_of<v_codec>());
+  }
+  static constexpr index own_words = 9;  ///< in saved bytes
+  static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;
+
+  /// Where saved bytes stand becomes that of `saved`, a copy of the own.
+  ORIEL_INLINE status read_saved(std::span<std::byte const> from, rows& saved) const noexcept {
+    if (!made_.ok()) return made_;
+    if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
+    if (footprint(from).meets(at_.own())) {
+      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
+    }
+    detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
+    cache_shape const& of = at_.shape;
+    for (index const number : {of.window, of.sinks, of.kv_heads, of.head_dim, of.value_dim()}) {
+      if (in.number() != number) {
+        return {errc::saved, "saved bytes are of a cache of another shape"};
       }
     }
-  }
-  ORIEL_INLINE static void copy(stored_view const& from, index t, index head, float* to) noexcept {
-    float const* const row = from.floats(t, head, to);
-    if (row != to) std::memcpy(to, row, static_cast<std::size_t>(from.dim) * sizeof(float));
-  }
-
-  ORIEL_INLINE constexpr bool begun() const noexcept { return end_ != origin_; }
-  ORIEL_INLINE address_range own() const noexcept {
-    auto const base = reinterpret_cast<std::uintptr_t>(fresh_k_);
-    return {base, base + static_cast<std::uintptr_t>(required_bytes(shape_))};
-  }
-  ORIEL_INLINE float* fresh_k(index head, index position) const noexcept {
-    return fresh_k_ + (head * Group + position % Group) * shape_.head_dim;
-  }
-  ORIEL_INLINE float* fresh_v(index head, index position) const noexcept {
-    return fresh_v_ + (head * Group + position % Group) * shape_.value_dim();
-  }
-  ORIEL_INLINE std::byte* key(index head, index at) const noexcept {
-    return k_ + (head * capacity_ + at) * k_groups::row_bytes(shape_.head_dim);
-  }
-  ORIEL_INLINE std::byte* value(index head, index at) const noexcept {
-    return v_ + (head * capacity_ + at) * v_codec::row_bytes(shape_.value_dim());
+    saved.origin = in.number(), saved.groups.begin = in.number();
+    saved.floats.begin = in.number(), saved.end = in.number();
+    saved.groups.turn = saved.floats.turn = 0;
+    if (saved.origin < 0 || saved.end < saved.origin || saved.end >= max_position ||
+        !saved.makes_sense()) {
+      return {errc::saved, "saved bytes have positions that no cache has"};
+    }
+    if (saved.held_bytes() != static_cast<index>(from.size()) - frame) {
+      return {errc::saved, "saved bytes have more or fewer rows than they say"};
+    }
+    return {};
   }
 
-  cache_shape shape_;
+  rows at_;
   status made_;
-  index capacity_ = 0;
-  float* fresh_k_ = nullptr;  ///< [kv_heads, Group, head_dim]
-  float* fresh_v_ = nullptr;  ///< [kv_heads, Group, v_dim]
-  std::byte* k_ = nullptr;
-  std::byte* v_ = nullptr;
-  index origin_ = 0;  ///< position of the first row ever appended
-  index end_ = 0;     ///< position after the last one
 };
 
 }  // namespace oriel::inline v0

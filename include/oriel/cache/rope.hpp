@@ -78,35 +78,38 @@ struct rope {
 
 namespace detail {
 
-/// Carves what re-turning encoded keys needs: a row, and the angles of one distance.
+/// Carves what re-turning encoded keys needs: `rows` rows, and the angles of one distance.
 struct turn_scratch {
-  float* row = nullptr;     ///< [head_dim]
+  float* row = nullptr;     ///< [rows, head_dim]
   float* angles = nullptr;  ///< [head_dim]
 
-  ORIEL_INLINE static turn_scratch carve(carver& memory, index head_dim) noexcept {
-    float* const row = memory.take<float>(head_dim);
+  ORIEL_INLINE static turn_scratch carve(carver& memory, index head_dim, index rows = 1) noexcept {
+    float* const row = memory.take<float>(saturating_mul(rows, head_dim));
     return {row, memory.take<float>(head_dim)};
   }
 };
 
 }  // namespace detail
 
-/// Bytes of the workspace in which an erase re-turns keys of head_dim floats.
-ORIEL_INLINE index erase_bytes(index head_dim) noexcept {
+/// Bytes of the workspace in which an erase re-turns keys of head_dim floats, `rows` at a time: 1,
+/// or the tokens of a group of a kivi_cache.
+ORIEL_INLINE index erase_bytes(index head_dim, index rows = 1) noexcept {
   carver memory;
-  detail::turn_scratch::carve(memory, head_dim);
+  detail::turn_scratch::carve(memory, head_dim, rows);
   return memory.used();
 }
 
 namespace detail {
 
 /// ok, or why keys of head_dim floats can't be re-turned in `memory`.
-ORIEL_INLINE status check_turn(rope const& by, index head_dim, workspace memory) noexcept {
+ORIEL_INLINE status check_turn(rope const& by, index head_dim, workspace memory,
+                               index rows = 1) noexcept {
   if (status s = by.check(head_dim); !s.ok()) return s;
   if (memory.bytes.data() == nullptr) return {errc::memory, "workspace must not be null"};
-  index const required = erase_bytes(head_dim);
+  index const required = erase_bytes(head_dim, rows);
   if (required == INT64_MAX || memory.bytes.size() < static_cast<std::size_t>(required)) {
-    return {errc::workspace, "workspace must hold erase_bytes(head_dim)"};
+    return {errc::workspace, rows == 1 ? "workspace must hold erase_bytes(head_dim)"
+                                       : "workspace must hold erase_bytes(head_dim, Group)"};
   }
   if (reinterpret_cast<std::uintptr_t>(memory.bytes.data()) % storage_alignment != 0) {
     return {errc::alignment, "workspace must be aligned to 64"};

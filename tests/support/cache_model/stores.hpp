@@ -96,6 +96,20 @@ struct row_kind {
   }
 };
 
+/// Through bytes into `to`, over whatever another sequence has left there; a byte that is not what
+/// was saved is noticed, whichever.
+template <class Cache>
+bool reload_into(Cache& to, Cache const& from, sizes const& of, choices& choose) {
+  std::uint64_t seed = 1;
+  fresh_rows const old(of, choose.below(9), seed);
+  if (!to.append(old.k_view, old.v_view, 3).ok()) return false;
+  std::vector<std::byte> saved(static_cast<std::size_t>(from.saved_bytes()));
+  if (!from.save(saved).ok() || !to.restore(saved).ok()) return false;
+  auto& byte = saved[static_cast<std::size_t>(choose.below(std::ssize(saved)))];
+  byte ^= static_cast<std::byte>(1 << choose.below(8));
+  return to.restore(saved).code == errc::saved;
+}
+
 template <class K = f32, class V = K>
 class ring_store final : public store {
  public:
@@ -124,17 +138,8 @@ class ring_store final : public store {
   }
   std::unique_ptr<store> reload(choices& choose) override {
     auto other = fresh();
-    // It restores over whatever another sequence has left.
-    std::uint64_t seed = 1;
-    fresh_rows const old({shape_.kv_heads, shape_.head_dim, shape_.value_dim()}, choose.below(9),
-                         seed);
-    if (!other->cache_.append(old.k_view, old.v_view, 3).ok()) return nullptr;
-    std::vector<std::byte> saved(static_cast<std::size_t>(cache_.saved_bytes()));
-    if (!cache_.save(saved).ok() || !other->cache_.restore(saved).ok()) return nullptr;
-    // A byte that is not what was saved is noticed, whichever.
-    auto& byte = saved[static_cast<std::size_t>(choose.below(std::ssize(saved)))];
-    byte ^= static_cast<std::byte>(1 << choose.below(8));
-    if (other->cache_.restore(saved).code != errc::saved) return nullptr;
+    sizes const of{shape_.kv_heads, shape_.head_dim, shape_.value_dim()};
+    if (!reload_into(other->cache_, cache_, of, choose)) return nullptr;
     return other;
   }
   void poison_dead() override {
@@ -193,6 +198,86 @@ class ring_store final : public store {
     codec.template encode<default_arch>(row, dim, head, stored.data());
     codec.template read<default_arch>({stored.data(), 0, head, 0, 1, dim}, row);
   }
+  cache_shape shape_;
+  lines bytes_;
+  cache cache_;
+};
+
+/// A ring of groups of keys.
+template <int Bits, int Group>
+class kivi_store final : public store {
+ public:
+  using cache = kivi_cache<Bits, Group>;
+  explicit kivi_store(sizes const& s)
+      : of_(s),
+        shape_{.window = s.window,
+               .kv_heads = s.kv_heads,
+               .head_dim = s.head_dim,
+               .v_dim = s.v_dim,
+               .margin = s.margin,
+               .sinks = s.sinks},
+        bytes_(cache::required_bytes(shape_)),
+        cache_(bytes_.span(), shape_) {}
+  status append(fresh_rows const& rows, index first) override {
+    return cache_.append(rows.k_view, rows.v_view, first);
+  }
+  status truncate(index position) override { return cache_.truncate(position); }
+  status erase(range erased, rope const* by, workspace memory) override {
+    return by != nullptr ? cache_.erase(erased, *by, memory) : cache_.erase(erased);
+  }
+  std::unique_ptr<store> fork() override {
+    auto other = std::make_unique<kivi_store>(of_);
+    return other->cache_.copy(cache_).ok() ? std::move(other) : nullptr;
+  }
+  std::unique_ptr<store> reload(choices& choose) override {
+    auto other = std::make_unique<kivi_store>(of_);
+    return reload_into(other->cache_, cache_, of_, choose) ? std::move(other) : nullptr;
+  }
+  void poison_dead() override {
+    range const floats = cache_.floats();
+    index const rows = Group + of_.margin - 1;
+    std::vector<bool> float_held(static_cast<std::size_t>(rows));
+    for (index p = floats.begin; p < floats.end; ++p) {
+      float_held[static_cast<std::size_t>(cache_.float_slot(p))] = true;
+    }
+    auto* const k = reinterpret_cast<float*>(bytes_.span().data());
+    float* const v = k + rows * of_.kv_heads * of_.head_dim;
+    for (index i = 0; i < rows * of_.kv_heads; ++i) {
+      if (float_held[static_cast<std::size_t>(i % rows)]) continue;
+      std::fill_n(k + i * of_.head_dim, of_.head_dim, poison);
+      std::fill_n(v + i * of_.v_dim, of_.v_dim, poison);
+    }
+    index const capacity = cache_.capacity();
+    std::vector<bool> held(static_cast<std::size_t>(capacity));
+    range const all = cache_.positions();
+    for (index p = all.begin; p < round_down(all.end, Group); ++p) {
+      if (!cache_.lost().contains(p)) held[static_cast<std::size_t>(cache_.slot(p))] = true;
+    }
+    index const k_bytes = cache::k_groups::row_bytes(of_.head_dim);
+    index const v_bytes = cache::v_codec::row_bytes(of_.v_dim);
+    auto* const k_groups = reinterpret_cast<std::byte*>(v + rows * of_.kv_heads * of_.v_dim);
+    std::byte* const v_groups = k_groups + capacity * of_.kv_heads * k_bytes;
+    for (index i = 0; i < capacity * of_.kv_heads; ++i) {
+      if (!held[static_cast<std::size_t>(i % capacity)]) {
+        std::fill_n(v_groups + i * v_bytes, v_bytes, std::byte{0xff});
+      }
+      // The last row of a group that is held is.
+      if (!held[static_cast<std::size_t>(round_down(i % capacity, Group) + Group - 1)]) {
+        std::fill_n(k_groups + i * k_bytes, k_bytes, std::byte{0xff});
+      }
+    }
+  }
+  index first() const override {
+    return cache_.lost().empty() ? cache_.positions().begin : cache_.lost().begin;
+  }
+  bool can_resume(index position) const override { return cache_.can_resume(position); }
+  any_source source() const override { return cache_; }
+  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
+    return joined<cache>(cache_, rows.k_view, rows.v_view, first);
+  }
+
+ private:
+  sizes of_;
   cache_shape shape_;
   lines bytes_;
   cache cache_;

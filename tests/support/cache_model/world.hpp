@@ -17,6 +17,8 @@ struct storage {
   bool plain = false;  ///< floats
   row_kind k = {};     ///< in a caller's tensors and pages; none: a ring only
   row_kind v = {};
+  index group = 1;     ///< tokens whose keys share scales
+  int bits = 0;        ///< of their codes
 
   template <class K, class V = K>
   static storage of(char const* name) {
@@ -30,6 +32,20 @@ struct storage {
             std::is_same_v<K, f32>,
             row_kind::of<codec_of<K>, true>(),
             row_kind::of<codec_of<V>, false>()};
+  }
+  template <int Bits, int Group>
+  static storage kivi(char const* name) {
+    using kind = kivi_store<Bits, Group>;
+    return {name,
+            [](sizes const& s) -> std::unique_ptr<store> { return std::make_unique<kind>(s); },
+            [](sizes const&, token&) {},
+            [](double, index) { return 0.0; },
+            1,
+            false,
+            {},
+            {},
+            Group,
+            Bits};
   }
 };
 
@@ -48,6 +64,8 @@ inline std::vector<storage> const& storages() {
       storage::of<scaled_int4>("scaled_int4"),
       storage::of<rotated<int4>, rotated<bf16>>("rotated"),
       storage::of<bf16, int4>("mixed"),
+      storage::kivi<2, 16>("kivi2"),
+      storage::kivi<4, 32>("kivi4"),
   };
   return all;
 }
@@ -73,6 +91,12 @@ class world {
     if (kind_ == 2) of_.window = choose.between(1, 6), of_.sinks = choose.between(1, 4);
     if (kind_ == 5) of_.window = tensor_store::room;
     if (of_.window > 0) of_.margin = choose.coin() ? 1 : choose.between(2, 5);
+    of_.group = stored.group, of_.bits = stored.bits;
+    if (of_.group > 1) {
+      if (kind_ != 5 && choose.coin()) of_.window += choose.below(3 * of_.group);
+      if (choose.below(4) == 0) of_.margin += choose.below(2 * of_.group);
+      if (kind_ == 2 && choose.coin()) of_.sinks += choose.below(2 * of_.group);
+    }
     if (kind_ == 4) {
       pages_ = std::make_shared<page_store::pool_memory>(
           of_, stored.k, stored.v, choose.between(1, 9), static_cast<int>(choose.below(8)),
@@ -140,8 +164,10 @@ class world {
   /// A sequence's summaries take the rows that are new to them, or all that are held.
   std::string sum_more(sequence& s) {
     std::string found = compare_rows(s);
-    return found.empty() ? s.summed.append(s.memory->source()) : found;
+    return found.empty() && sums() ? s.summed.append(s.memory->source()) : found;
   }
+  /// A summary is of keys as they were read when they were new: in a group they change later.
+  bool sums() const { return of_.group == 1; }
   std::string sum_anew(sequence& s) {
     s.summed = blocks(summed_);
     return sum_more(s);
@@ -183,7 +209,8 @@ class world {
   std::string truncate(sequence& s) {
     index const n = std::ssize(s.list.tokens);
     index const back = choose_.coin() ? choose_.below(6) : choose_.below(n + 3) - 1;
-    index const p = s.list.end() - back;
+    index p = s.list.end() - back;
+    if (of_.group > 1 && choose_.coin()) p = round_down(p, of_.group);
     bool const known = p >= s.list.first && p <= s.list.end();
     errc const expected = !known ? errc::position : s.list.can_resume(p) ? errc::ok : errc::evicted;
     if (!known && s.list.of.window == 0) return "";  // the caller's own business
@@ -191,44 +218,49 @@ class world {
     if (got.code != expected) return std::string("truncate says: ") + got.what;
     if (!got.ok()) return "";
     s.list.truncate(p);
-    std::string found = compare_rows(s);
-    return found.empty() ? s.summed.truncate(p, s.memory->source()) : found;
+    std::string found = accept_turned(s);
+    if (found.empty()) found = compare_rows(s);
+    return found.empty() && sums() ? s.summed.truncate(p, s.memory->source()) : found;
   }
   std::string erase(sequence& s) {
     index const n = std::ssize(s.list.tokens);
     index const begin =
         choose_.coin() ? choose_.below(n + 1) : std::max<index>(0, n - choose_.below(6));
-    range const r{s.list.first + begin,
-                  s.list.first + begin +
-                      (choose_.coin() ? std::min<index>(n - begin, choose_.below(5))
-                                      : choose_.below(n - begin + 1))};
+    range r{s.list.first + begin, s.list.first + begin +
+                                      (choose_.coin() ? std::min<index>(n - begin, choose_.below(5))
+                                                      : choose_.below(n - begin + 1))};
+    if (of_.group > 1 && choose_.coin()) {
+      index const end = round_up(r.end, of_.group);
+      r = {std::max(s.list.first, round_down(r.begin, of_.group)),
+           end <= s.list.end() ? end : r.end};
+    }
     rope const* const by = choose_.coin() ? &rope_ : nullptr;
     status const got = s.memory->erase(r, by, {scratch_.span()});
     errc const expected = s.list.can_erase(r) ? errc::ok : errc::evicted;
     if (got.code != expected) return std::string("erase says: ") + got.what;
     if (!got.ok()) return "";
     s.list.erase(r, by);
-    std::string found = by != nullptr && !r.empty() ? accept_turned(s, r.begin) : "";
+    std::string found = accept_turned(s);
     if (found.empty()) found = compare_rows(s);
-    return found.empty() ? s.summed.erase(r, s.memory->source()) : found;
+    return found.empty() && sums() ? s.summed.erase(r, s.memory->source()) : found;
   }
-  /// Keys from `position` on were turned, and stored again: those that are near enough to the
-  /// list's are its own from now on.
-  std::string accept_turned(sequence& s, index position) {
+  /// Keys that were turned, and stored again: those that are near enough to the list's are its own
+  /// from now on.
+  std::string accept_turned(sequence& s) {
     any_source const source = s.memory->source();
     std::vector<float> floats(static_cast<std::size_t>(of_.head_dim));
-    for (index p = position; p < s.list.end(); ++p) {
-      if (!s.list.holds(p)) continue;
+    for (index p = s.list.first; p < s.list.end(); ++p) {
+      if (!s.list.holds(p) || s.list.at(p).error == 0) continue;
+      token& t = s.list.at(p);
       for (index h = 0; h < of_.kv_heads; ++h) {
-        float* const want = s.list.at(p).k.data() + h * of_.head_dim;
+        float* const want = t.k.data() + h * of_.head_dim;
         kv_run const run = source.run_at(h, p);
         float const* const got = run.floats(run.k, of_.head_dim, floats.data());
         double most = 0;
         for (index d = 0; d < of_.head_dim; ++d) {
           most = std::max(most, static_cast<double>(std::abs(want[d])));
         }
-        double const turn = 3e-7 * std::max(most, 1.0);
-        double const allowed = stored_.turn_error(most + turn, of_.head_dim) + turn;
+        double const allowed = stored_.turn_error(most + t.error, of_.head_dim) + t.error;
         for (index d = 0; d < of_.head_dim; ++d) {
           if (!(std::abs(static_cast<double>(got[d]) - want[d]) <= allowed)) {
             return "a turned key differs";
@@ -236,6 +268,10 @@ class world {
           want[d] = got[d];
         }
       }
+      t.error = 0;
+      if (t.coded) continue;
+      t.float_error = 0;
+      if (of_.group > 1) t.k_float = t.k;
     }
     return "";
   }
@@ -248,7 +284,7 @@ class world {
 
   std::string compare(sequence const& s) {
     std::string found = failed_.empty() ? compare_rows(s) : failed_;
-    return found.empty() ? s.summed.compare(s.list, s.memory->source().lost()) : found;
+    return found.empty() && sums() ? s.summed.compare(s.list, s.memory->source().lost()) : found;
   }
   /// Rows one by one.
   std::string compare_rows(sequence const& s) {
@@ -379,7 +415,7 @@ class world {
   block_shape summed_;
   std::shared_ptr<page_store::pool_memory> pages_;
   std::vector<sequence> all_;
-  lines scratch_{4096};
+  lines scratch_{8192};
   std::vector<line_type> workspace_;
   std::string failed_;
 };

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: BSL-1.0
+// Where the rows of a kivi_cache lie, and how they get there.
+#pragma once
+
+#include <cstring>
+
+#include "oriel/cache/cache_shape.hpp"
+#include "oriel/cache/channel_groups.hpp"
+#include "oriel/cache/rope.hpp"
+#include "oriel/cache/stored_view.hpp"
+
+namespace oriel::inline v0::detail {
+
+/// Rows that lie one behind the other, again from the start when they reach the end: those of
+/// positions from `begin` on, but the first `pinned`, which have slots of their own before it.
+struct row_ring {
+  index rows = 0;
+  index pinned = 0;
+  index begin = 0;  ///< what is not pinned is held from here on
+  index turn = 0;   ///< slots by which erasing has turned it
+
+  ORIEL_INLINE constexpr index slot(index position) const noexcept {
+    if (rows == 0 || position < pinned) return rows > 0 ? position : 0;
+    auto const in = static_cast<std::uint64_t>(position - pinned + turn);
+    return pinned + static_cast<index>(in % static_cast<std::uint64_t>(rows));
+  }
+  /// Positions behind `erased` are smaller by its size. Rows with none before them stay where
+  /// they are, others are to be moved.
+  ORIEL_INLINE constexpr void erase(range erased, index least) noexcept {
+    if (erased.begin > begin) return;
+    turn = (turn + erased.size() % rows) % rows;
+    begin = max_of(least, max_of(erased.end, begin) - erased.size());
+  }
+};
+
+/// The rows of a kivi_cache: complete groups in a ring, with the sinks' before it, and beside them
+/// the newest rows as floats, in a ring of their own. Nothing is checked here.
+template <int Bits, int Group, class Parameter>
+struct kivi_rows {
+  using keys = channel_groups<Bits, Group, Parameter>;
+  using values = quantized<Bits, Group, true, Parameter>;
+
+  cache_shape shape = {};
+  row_ring groups = {};           ///< rows in complete groups
+  row_ring floats = {};           ///< rows kept as floats
+  float* k_floats = nullptr;      ///< [kv_heads, floats.rows, head_dim]
+  float* v_floats = nullptr;      ///< [kv_heads, floats.rows, v_dim]
+  std::byte* k_groups = nullptr;  ///< [kv_heads, capacity, key row]
+  std::byte* v_groups = nullptr;  ///< [kv_heads, capacity, value row]
+  index origin = 0;               ///< position of the first row ever appended
+  index end = 0;                  ///< position after the last one
+
+  ORIEL_INLINE constexpr kivi_rows() noexcept {}
+  ORIEL_INLINE kivi_rows(std::byte* memory, cache_shape const& of) noexcept
+      : shape(of),
+        groups{in_groups(of.ring()), in_groups(of.sinks), in_groups(of.sinks)},
+        floats{float_rows(of)} {
+    k_floats = reinterpret_cast<float*>(memory);
+    v_floats = k_floats + floats.rows * of.kv_heads * of.head_dim;
+    k_groups = reinterpret_cast<std::byte*>(v_floats + floats.rows * of.kv_heads * of.value_dim());
+    v_groups = k_groups + capacity() * of.kv_heads * key_bytes();
+  }
+
+  /// Of a shape that makes sense; INT64_MAX when they can't be counted.
+  ORIEL_INLINE static constexpr index required_bytes(cache_shape const& of) noexcept {
+    index const dims = saturating_add(of.head_dim, of.value_dim());
+    index const row =
+        saturating_add(keys::row_bytes(of.head_dim), values::row_bytes(of.value_dim()));
+    index const rows = saturating_add(in_groups(of.sinks), in_groups(of.ring()));
+    index const whole = saturating_mul(saturating_mul(rows, of.kv_heads), row);
+    index const as_floats = saturating_mul(saturating_mul(float_rows(of), of.kv_heads), dims);
+    return saturating_add(whole, saturating_mul(as_floats, sizeof(float)));
+  }
+  ORIEL_INLINE static constexpr index in_groups(index rows) noexcept {
+    return rows > INT64_MAX - Group ? INT64_MAX : round_up(rows, Group);
+  }
+  /// So many that `margin` rows back from the end, a group's are there from its first on.
+  ORIEL_INLINE static constexpr index float_rows(cache_shape const& of) noexcept {
+    return saturating_add(Group, of.margin - 1);
+  }
+
+  ORIEL_INLINE constexpr index capacity() const noexcept { return groups.pinned + groups.rows; }
+  /// The end of the last complete group.
+  ORIEL_INLINE constexpr index complete() const noexcept { return round_down(end, Group); }
+  /// The first position that the ring may hold.
+  ORIEL_INLINE constexpr index first_of_ring() const noexcept {
+    return max_of(origin, groups.pinned);
+  }
+  ORIEL_INLINE constexpr range pinned() const noexcept {
+    return {origin, min_of(groups.pinned, end)};
+  }
+  ORIEL_INLINE constexpr range lost() const noexcept {
+    return {first_of_ring(), max_of(groups.begin, first_of_ring())};
+  }
+  ORIEL_INLINE constexpr range fresh() const noexcept { return {max_of(origin, complete()), end}; }
+  /// May the rows from `position` on be given back: is what is before it in its group kept as
+  /// floats?
+  ORIEL_INLINE constexpr bool can_cut(index position) const noexcept {
+    return position == origin || position % Group == 0 ||
+           floats.begin <= max_of(origin, round_down(position, Group));
+  }
+  ORIEL_INLINE static constexpr bool of_groups(range erased) noexcept {
+    return erased.begin % Group == 0 && erased.end % Group == 0;
+  }
+  ORIEL_INLINE constexpr bool of_floats(range erased) const noexcept {
+    return can_cut(erased.begin) && (erased.end == end || erased.end >= floats.begin);
+  }
+
+  ORIEL_INLINE void begin_at(index first) noexcept {
+    origin = end = first, groups.turn = floats.turn = 0;
+    groups.begin = max_of(first, groups.pinned), floats.begin = first;
+  }
+  template <class Arch>
+  ORIEL_INLINE void append(stored_view const& k, stored_view const& v) noexcept {
+    index const at = end;
+    end = at + k.tokens;
+    make_room();
+    for (range const part :
+         {range{at, min_of(groups.pinned, end)}, {max_of(at, groups.begin), end}}) {
+      for (index p = part.begin; p < part.end; ++p) {
+        for (index head = 0; head < shape.kv_heads; ++head) {
+          copy_row(k, p - at, head, float_k(head, p));
+          copy_row(v, p - at, head, float_v(head, p));
+        }
+        if ((p + 1) % Group == 0) encode_group<Arch>(p + 1 - Group);
+      }
+    }
+  }
+  /// What the rings can't hold up to `end` is lost.
+  ORIEL_INLINE void make_room() noexcept {
+    groups.begin = max_of(groups.begin, complete() - groups.rows);
+    floats.begin = max_of(floats.begin, end - floats.rows);
+    if (!lost().empty()) floats.begin = max_of(floats.begin, lost().end);
+  }
+  ORIEL_INLINE void truncate(index position) noexcept {
+    end = position;
+    floats.begin = min_of(floats.begin, position);
+    groups.begin = min_of(groups.begin, max_of(position, first_of_ring()));
+  }
+
+  /// Rows of the same positions as those of `from`, wherever those lie.
+  ORIEL_INLINE void stand_as(kivi_rows const& from) noexcept {
+    origin = from.origin, end = from.end, groups = from.groups, floats = from.floats;
+  }
+  /// Can the ranges be so, for an origin and an end that are positions in order?
+  ORIEL_INLINE constexpr bool makes_sense() const noexcept {
+    index const first = first_of_ring();
+    index const least = lost().empty() ? origin : lost().end;  // of the floats
+    return groups.begin >= first && groups.begin <= max_of(end, first) &&
+           (groups.begin == first || groups.begin % Group == 0) && floats.begin >= least &&
+           floats.begin <= max_of(origin, complete());
+  }
+
+  /// f(first position) for every complete group that is held.
+  template <class F>
+  ORIEL_INLINE void for_each_group(F&& f) const noexcept {
+    for (range const part :
+         {range{pinned().begin, min_of(groups.pinned, complete())}, {groups.begin, complete()}}) {
+      for (index g = round_down(part.begin, Group); g < part.end; g += Group) f(g);
+    }
+  }
+  /// Writes a complete group from its rows of floats.
+  template <class Arch>
+  ORIEL_INLINE void encode_group(index group) const noexcept {
+    index const missing = max_of(0, origin - group);
+    for (index head = 0; head < shape.kv_heads; ++head) {
+      float const* rows[Group] = {};
+      for (index t = missing; t < Group; ++t) rows[t] = float_k(head, group + t);
+      keys::template encode<Arch>(rows, missing, shape.head_dim, key(head, group));
+      std::memset(value(head, group), 0, static_cast<std::size_t>(missing * value_bytes()));
+      for (index t = missing; t < Group; ++t) {
+        values::template encode<Arch>(float_v(head, group + t), shape.value_dim(), head,
+                                      value(head, group + t));
+      }
+    }
+  }
+  ORIEL_INLINE static void copy_row(stored_view const& from, index t, index head,
+                                    float* to) noexcept {
+    float const* const row = from.floats(t, head, to);
+    if (row != to) std::memcpy(to, row, static_cast<std::size_t>(from.dim) * sizeof(float));
+  }
+  /// A group, or a row of floats, of `from` becomes that of position `to`.
+  ORIEL_INLINE void move_group(index head, index to, kivi_rows const& from,
+                               index group) const noexcept {
+    if (key(head, to) == from.key(head, group)) return;
+    std::memcpy(key(head, to), from.key(head, group),
+                static_cast<std::size_t>(Group * key_bytes()));
+    std::memcpy(value(head, to), from.value(head, group),
+                static_cast<std::size_t>(Group * value_bytes()));
+  }
+  ORIEL_INLINE void move_floats(index head, index to, kivi_rows const& from,
+                                index position) const noexcept {
+    if (float_k(head, to) == from.float_k(head, position)) return;
+    std::memcpy(float_k(head, to), from.float_k(head, position),
+                static_cast<std::size_t>(float_key_bytes()));
+    std::memcpy(float_v(head, to), from.float_v(head, position),
+                static_cast<std::size_t>(float_value_bytes()));
+  }
+
+  /// Rows behind `erased`, which may be erased, get their new positions; keys are turned by `by`.
+  template <class Arch>
+  void move_down(range erased, rope const* by, turn_scratch const& scratch) noexcept {
+    index const n = erased.size();
+    if (n == 0) return;
+    kivi_rows next = *this;
+    next.end -= n;
+    next.floats.erase(erased, origin);
+    for (index head = 0; head < shape.kv_heads; ++head) {
+      for (index p = max_of(erased.end, floats.begin); p < end; ++p) {
+        next.move_floats(head, p - n, *this, p);
+        if (by) by->template turn<Arch>(scratch.angles, next.float_k(head, p - n));
+      }
+    }
+    if (of_floats(erased)) {
+      next.groups.begin = min_of(groups.begin, max_of(erased.begin, first_of_ring()));
+      next.make_room();  // behind a first row within a group there may be one group more
+      index const first = round_down(erased.begin, Group);
+      for (index g = first; g < next.complete(); g += Group) next.template encode_group<Arch>(g);
+    } else {
+      next.groups.erase(erased, first_of_ring());
+      for (index head = 0; head < shape.kv_heads; ++head) {
+        for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
+          if (g < erased.end) return;
+          next.move_group(head, g - n, *this, g);
+          if (by) next.template turn_group<Arch>(head, g - n, *by, scratch);
+        });
+      }
+    }
+    *this = next;
+  }
+  template <class Arch>
+  void turn_group(index head, index group, rope const& by,
+                  turn_scratch const& scratch) const noexcept {
+    std::byte* const at = key(head, group);
+    keys::template read<Arch>(nullptr, {at, key_bytes(), head, group, Group, shape.head_dim},
+                              scratch.row);
+    float const* rows[Group];
+    for (index t = 0; t < Group; ++t) {
+      by.template turn<Arch>(scratch.angles, scratch.row + t * shape.head_dim);
+      rows[t] = scratch.row + t * shape.head_dim;
+    }
+    keys::template encode<Arch>(rows, 0, shape.head_dim, at);
+  }
+
+  /// Bytes of the groups and of the floats that are held.
+  ORIEL_INLINE constexpr index held_bytes() const noexcept {
+    index const in_all = saturating_add(
+        range{round_down(pinned().begin, Group), min_of(groups.pinned, complete())}.size(),
+        range{round_down(groups.begin, Group), complete()}.size());
+    index const rows = saturating_mul(in_all, key_bytes() + value_bytes());
+    index const as_floats =
+        saturating_mul(range{floats.begin, end}.size(), float_key_bytes() + float_value_bytes());
+    return saturating_mul(saturating_add(rows, as_floats), shape.kv_heads);
+  }
+  ORIEL_INLINE address_range own() const noexcept {
+    auto const base = reinterpret_cast<std::uintptr_t>(k_floats);
+    return {base, base + static_cast<std::uintptr_t>(required_bytes(shape))};
+  }
+  ORIEL_INLINE constexpr index key_bytes() const noexcept {
+    return keys::row_bytes(shape.head_dim);
+  }
+  ORIEL_INLINE constexpr index value_bytes() const noexcept {
+    return values::row_bytes(shape.value_dim());
+  }
+  ORIEL_INLINE constexpr index float_key_bytes() const noexcept {
+    return saturating_mul(shape.head_dim, sizeof(float));
+  }
+  ORIEL_INLINE constexpr index float_value_bytes() const noexcept {
+    return saturating_mul(shape.value_dim(), sizeof(float));
+  }
+  ORIEL_INLINE float* float_k(index head, index position) const noexcept {
+    return k_floats + (head * floats.rows + floats.slot(position)) * shape.head_dim;
+  }
+  ORIEL_INLINE float* float_v(index head, index position) const noexcept {
+    return v_floats + (head * floats.rows + floats.slot(position)) * shape.value_dim();
+  }
+  ORIEL_INLINE std::byte* key(index head, index position) const noexcept {
+    return k_groups + (head * capacity() + groups.slot(position)) * key_bytes();
+  }
+  ORIEL_INLINE std::byte* value(index head, index position) const noexcept {
+    return v_groups + (head * capacity() + groups.slot(position)) * value_bytes();
+  }
+};
+
+}  // namespace oriel::inline v0::detail
