@@ -324,6 +324,29 @@ TEST(KiviCache, EraseAmongFloatsIsATruncateAndAnAppend) {
   }
 }
 
+// Behind a first row within a group there may be a group more than before.
+TEST(KiviCache, EraseFromAFirstRowWithinAGroup) {
+  text const t(120);
+  index erased = 0;
+  for (index const first : {1, 9, 15}) {
+    for (index const margin : {17, 18, 24, 33}) {
+      for (index end = first + 4; end < 80; ++end) {
+        for (index const n : {1, 3}) {
+          kept own(with(1, margin)), twin(with(1, margin));
+          own.feed(t, {0, end - first}, first);
+          if (!own.of.erase({first, first + n}).ok()) continue;
+          ++erased;
+          twin.feed(t, {n, end - first}, first);
+          expect_rows(own, twin);
+          own.feed(t, {end - first, end - first + 20});
+          twin.feed(t, {end - first, end - first + 20});
+          expect_rows(own, twin);
+        }
+      }
+    }
+  }
+  EXPECT_GT(erased, 300);
+}
 TEST(KiviCache, EraseThatTakesAGroupApartNamesTheRule) {
   text const t(100);
   kept own(with(90));

@@ -17,8 +17,8 @@ struct storage {
   bool plain = false;  ///< floats
   row_kind k = {};     ///< in a caller's tensors and pages; none: a ring only
   row_kind v = {};
-  index group = 1;     ///< tokens whose keys share scales
-  int bits = 0;        ///< of their codes
+  index group = 1;  ///< tokens whose keys share scales
+  int bits = 0;     ///< of their codes
 
   template <class K, class V = K>
   static storage of(char const* name) {
