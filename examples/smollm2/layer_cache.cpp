@@ -20,13 +20,7 @@ class cache_of final : public layer_cache {
     return oriel::joined(cache_, k, v);
   }
   oriel::status append(view const& k, view const& v) override { return cache_.append(k, v); }
-  oriel::status truncate(oriel::index position) override {
-    if constexpr (requires { cache_.truncate(position); }) {
-      return cache_.truncate(position);
-    } else {
-      return {oriel::errc::shape, "--draft: kivi2 can't give rows back"};
-    }
-  }
+  oriel::status truncate(oriel::index position) override { return cache_.truncate(position); }
   oriel::index bytes() const override { return bytes_.size(); }
   oriel::index capacity() const override { return cache_.capacity(); }
   oriel::index held() const override { return oriel::any_source(cache_).held(); }

@@ -20,7 +20,7 @@ class layer_cache {
   // What it holds, then k and v; refers to this cache.
   virtual oriel::any_source joined_with(view const& k, view const& v) const = 0;
   virtual oriel::status append(view const& k, view const& v) = 0;
-  // Gives back the rows from a position on; kivi2 can't.
+  // Gives back the rows from a position on.
   virtual oriel::status truncate(oriel::index position) = 0;
   virtual oriel::index bytes() const = 0;
   virtual oriel::index capacity() const = 0;

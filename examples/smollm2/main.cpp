@@ -178,9 +178,13 @@ int run(arguments const& a) {
     throw std::runtime_error(
         "--positions cache: not with --moba, whose keys have those of the text");
   }
-  if (a.draft > 0 && (a.positions == "cache" || a.block > 0 || a.kv == "kivi2")) {
+  if (a.draft > 0 && (a.positions == "cache" || a.block > 0)) {
+    throw std::runtime_error("--draft: not with --positions cache or --moba: no rows given back");
+  }
+  if (a.draft > 0 && a.kv == "kivi2") {
     throw std::runtime_error(
-        "--draft: not with --positions cache, --moba or --kv kivi2, which give no rows back");
+        "--draft: not with --kv kivi2, which shows a draft's rows as floats, later ones otherwise: "
+        "the text could differ");
   }
   bool const scoring = a.nll_file.has_value();
   std::string const text = scoring         ? read_text("--nll", *a.nll_file)
