@@ -3,105 +3,101 @@
 
 #include <gtest/gtest.h>
 
-#include <bit>
+#include <cmath>
 #include <vector>
 
-#include "coded.hpp"
 #include "dice.hpp"
 #include "each_arch.hpp"
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
 
 namespace oriel::test {
 namespace {
 
 TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
-/// The products with rows of floats, [count, dim], as every codec's are compared with.
-template <class Arch>
-[[gnu::noinline]] void plain_dot(float const* floats, index count, index dim, float const* q,
-                                 index step, int rows, float* to) {
-  float_rows<Arch> const plain{floats, dim, count, dim};
-  in_row_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
-    dot_rows<Arch, Rows>(plain, q + r * step, step, to + r * 20, 20, [](int) {});
-  });
+TEST(InRowBlocks, CoversEachRow) {
+  for (int count = 1; count <= 8; ++count) {
+    int next = 0;
+    in_row_blocks<default_arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int first) {
+      EXPECT_EQ(first, next);
+      next = first + Rows;
+    });
+    EXPECT_GE(next, count);
+    EXPECT_LE(next, count + 3);
+  }
 }
 
-/// The products over stored rows have the bits of those over the floats that are read from them.
-template <class Arch, class Codec>
-void expect_products() {
-  row_reader const reader = reader_of<Arch, Codec>(nullptr);
-  index const dims = reader.functions->dims;
-  if (dims == 0) return;  // the registers are too few: rows are read first
-  EXPECT_TRUE(reader.multiplies(2 * dims));
-  EXPECT_FALSE(reader.multiplies(dims + 1));
-  dice d(8);
-  for (index const dim : {dims, 3 * dims, round_up(128, dims)}) {
-    for (index const count : {1, 5, 16}) {
-      index const stride = Codec::row_bytes(dim) + 4;
-      std::vector<std::byte> bytes(static_cast<std::size_t>(count * stride));
-      std::vector<float> floats(static_cast<std::size_t>(count * dim));
-      std::vector<float> row(static_cast<std::size_t>(dim));
-      for (index i = 0; i < count; ++i) {
-        for (float& x : row) x = d.real();
-        Codec{}.template encode<Arch>(row.data(), dim, 0, bytes.data() + i * stride);
-      }
-      row_slice const slice{bytes.data(), stride, 0, 0, count, dim};
-      reader(slice, floats.data());
-      index const step = dim + lanes<Arch>;
-      std::vector<float> q(static_cast<std::size_t>(8 * step));
-      for (float& x : q) x = d.real();
-      for (int rows = 1; rows <= 8; ++rows) {
-        std::vector<float> got(8 * 20, -7.0f), want = got;
-        reader.functions->dot(slice, q.data(), step, rows, got.data(), 20);
-        plain_dot<Arch>(floats.data(), count, dim, q.data(), step, rows, want.data());
-        // Without FMA a compiler may join products and sums, here and there in another way.
-        for (std::size_t i = 0; i < got.size(); ++i) {
-          ASSERT_NEAR(got[i], want[i], has_fma<Arch> ? 0.0f : 1e-4f);
-        }
-        for (int r = 0; r < rows; ++r) {
-          double sum = 0.0;
-          for (index i = 0; i < dim; ++i) {
-            sum += static_cast<double>(q[static_cast<std::size_t>(r * step + i)]) *
-                   floats[static_cast<std::size_t>((count - 1) * dim + i)];
-          }
-          EXPECT_NEAR(got[static_cast<std::size_t>(r * 20 + count - 1)], sum, 1e-4);
-          EXPECT_EQ(got[static_cast<std::size_t>(r * 20 + count)], -7.0f) << "behind the last";
-        }
-        std::vector<float> acc(static_cast<std::size_t>(8 * step), 0.5f), sums = acc;
-        reader.functions->add(slice, want.data(), 20, rows, acc.data(), step);
-        for (int r = 0; r < rows; ++r) {
-          for (index i = 0; i < count; ++i) {
-            for (index c = 0; c < dim; ++c) {
-              float& sum = sums[static_cast<std::size_t>(r * step + c)];
-              float const weight = want[static_cast<std::size_t>(r * 20 + i)];
-              float const x = floats[static_cast<std::size_t>(i * dim + c)];
-              sum = has_fma<Arch> ? std::fma(weight, x, sum) : sum + weight * x;
-            }
-          }
-          for (index c = 0; c < dim; ++c) {
-            auto const at = static_cast<std::size_t>(r * step + c);
-            if (has_fma<Arch>) {
-              ASSERT_EQ(acc[at], sums[at]) << rows << " rows, channel " << c;
-            } else {
-              ASSERT_NEAR(acc[at], sums[at], 1e-4f);
-            }
-          }
-        }
-      }
+std::vector<float> some(dice& d, index count) {
+  std::vector<float> x(static_cast<std::size_t>(count));
+  for (float& y : x) y = d.real();
+  return x;
+}
+
+template <class Arch, int Rows>
+[[gnu::noinline]] void dot(float_rows<Arch> const& rows, float const* q, index step, float* to) {
+  dot_rows<Arch, Rows>(rows, q, step, to, 40, [](int) {});
+}
+template <class Arch, int Rows>
+[[gnu::noinline]] void add(float_rows<Arch> const& rows, float const* weight, float* acc,
+                           index step) {
+  for (index d = 0; d < rows.dim; d += lanes<Arch>) {
+    int const width = static_cast<int>(min_of(lanes<Arch>, rows.dim - d));
+    add_rows<Arch, Rows, 1>(rows, weight, 40, acc, step, d, width, [](index) {});
+  }
+}
+
+/// Against sums in double; NaN lies behind each row and is not read.
+template <class Arch, int Rows>
+void expect_sums(index dim, index count) {
+  dice d(3);
+  index const step = round_up(dim, lanes<Arch>);
+  std::vector<float> keys = some(d, count * (dim + 1));
+  for (index i = 0; i < count; ++i) keys[std::size_t(i * (dim + 1) + dim)] = NAN;
+  std::vector<float> q(std::size_t(Rows * step));
+  for (index i = 0; i < Rows * step; ++i) q[std::size_t(i)] = i % step < dim ? d.real() : 0.0f;
+  float_rows<Arch> const rows(keys.data(), dim + 1, count, dim);
+  std::vector<float> to(Rows * 40, -7.0f);
+  dot<Arch, Rows>(rows, q.data(), step, to.data());
+  std::vector<float> const weight = some(d, Rows * 40);
+  std::vector<float> acc(std::size_t(Rows * step), 0.5f);
+  add<Arch, Rows>(rows, weight.data(), acc.data(), step);
+  auto const key = [&](index i, index c) { return double{keys[std::size_t(i * (dim + 1) + c)]}; };
+  for (int r = 0; r < Rows; ++r) {
+    for (index i = 0; i < 40; ++i) {
+      double sum = i < count ? 0.0 : -7.0;
+      for (index c = 0; i < count && c < dim; ++c) sum += q[std::size_t(r * step + c)] * key(i, c);
+      ASSERT_NEAR(to[std::size_t(r * 40 + i)], sum, 1e-4) << "row " << r << ", key " << i;
+    }
+    for (index c = 0; c < dim; ++c) {
+      double sum = 0.5;
+      for (index i = 0; i < count; ++i) sum += weight[std::size_t(r * 40 + i)] * key(i, c);
+      ASSERT_NEAR(acc[std::size_t(r * step + c)], sum, 1e-4) << "row " << r << ", channel " << c;
     }
   }
 }
 
-TYPED_TEST(EachArch, ProductsHaveTheBitsOfReadRows) {
-  expect_products<TypeParam, elements<bf16>>();
-  expect_products<TypeParam, elements<f16>>();
-  expect_products<TypeParam, int8>();
-  expect_products<TypeParam, int4>();
-  expect_products<TypeParam, int4_symmetric>();
-  expect_products<TypeParam, int2>();
-  expect_products<TypeParam, q8_0>();
-  expect_products<TypeParam, q4_0>();
+TYPED_TEST(EachArch, ProductsAreSums) {
+  for (index const dim : {1, 3, 16, 33, 64, 130}) {
+    for (index const count : {1, 4, 17, 39}) {
+      expect_sums<TypeParam, 1>(dim, count);
+      expect_sums<TypeParam, 4>(dim, count);
+    }
+  }
+}
+
+TYPED_TEST(EachArch, OneRowInRegistersHasTheSameBits) {
+  if (!has_fma<TypeParam>) GTEST_SKIP() << "products and sums are joined here or there";
+  constexpr int registers = 4;
+  constexpr index dim = registers * lanes<TypeParam>;
+  dice d(4);
+  std::vector<float> const keys = some(d, 39 * dim);
+  std::vector<float> const q = some(d, dim);
+  for (index const count : {1, 16, 39}) {
+    float_rows<TypeParam> const rows(keys.data(), dim, count, dim);
+    std::vector<float> got(40, -7.0f), want = got;
+    dot_row<TypeParam, registers>(rows, q.data(), got.data());
+    dot<TypeParam, 1>(rows, q.data(), dim, want.data());
+    EXPECT_EQ(got, want);
+  }
 }
 
 }  // namespace

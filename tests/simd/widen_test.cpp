@@ -49,9 +49,41 @@ void expect_narrowed() {
   EXPECT_EQ(got.back().bits, 0xa5a5);
 }
 
+/// Elements in twos of registers, and few of them at any address.
+template <class Arch, class T>
+void expect_parts_and_few() {
+  constexpr index two = 2 * lanes<Arch>;
+  std::vector<T> all(0x10000);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i].bits = static_cast<std::uint16_t>(i);
+  auto const same = [](float a, T b) {
+    return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(static_cast<float>(b));
+  };
+  for (index at = 0; at + two <= std::ssize(all); at += two) {
+    T const* const from = all.data() + at;
+    float got[two];
+    store<Arch>(got, widen_part<Arch, 0>(from));
+    store<Arch>(got + lanes<Arch>, widen_part<Arch, 1>(from));
+    for (index i = 0; i < two; ++i) ASSERT_TRUE(same(got[i], from[i])) << at + i;
+  }
+  for (index const count : {0, 1, 3, 4, 7, 8, 13, 37, 0x10000}) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(count) * sizeof(T) + 1);
+    if (count > 0) std::memcpy(bytes.data() + 1, all.data(), bytes.size() - 1);
+    std::vector<float> got(static_cast<std::size_t>(count) + 1, -7.0f);
+    widen_few<Arch, T>(bytes.data() + 1, count, got.data());
+    for (index i = 0; i < count; ++i) {
+      ASSERT_TRUE(same(got[static_cast<std::size_t>(i)], all[static_cast<std::size_t>(i)])) << i;
+    }
+    EXPECT_EQ(got.back(), -7.0f);
+  }
+}
+
 TYPED_TEST(EachArch, WidensAsElementByElement) {
   expect_widened<TypeParam, bf16>();
   expect_widened<TypeParam, f16>();
+}
+TYPED_TEST(EachArch, WidensPartsAndFew) {
+  expect_parts_and_few<TypeParam, bf16>();
+  expect_parts_and_few<TypeParam, f16>();
 }
 TYPED_TEST(EachArch, NarrowsAsElementByElement) {
   expect_narrowed<TypeParam, bf16>();

@@ -5,7 +5,7 @@
 #include <concepts>
 #include <cstring>
 
-#include "oriel/cache/row_products.hpp"
+#include "oriel/cache/coded_products.hpp"
 #include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
 
@@ -19,7 +19,10 @@ namespace oriel::inline v0 {
 ///                                the same whatever is read with it
 ///   is_plain                     optional: rows are floats as they are, they need no reading
 ///   chunk, get<Arch, I>(row, dim, d)   optional: the decode kernel reads registers of floats
-///                                straight from rows, `chunk<Arch>` of them at a time
+///                                straight from a `coded_row`, `chunk<Arch>` of them at a time
+///   is_light                     optional: get is an instruction or two
+///   parameters(dim), widen_parameters<Arch>(row, dim, to)   optional: floats of a row that `get`
+///                                finds in coded_row::parameters (scales), and what writes them
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
 ///   tag                          optional: names the codec in saved bytes, below 2^24; one of your
@@ -57,14 +60,17 @@ struct elements {
       narrow_row<Arch>(row, dim, reinterpret_cast<T*>(to));
     }
   }
+  static constexpr bool is_light = true;
   template <class Arch>
-  static constexpr int chunk = 1;
+  static constexpr int chunk = register_count<Arch> == 32 ? 2 : 1;
   ORIEL_INLINE static constexpr index begins(index d) noexcept {
     return d * static_cast<index>(sizeof(T));
   }
   template <class Arch, int I>
-  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
-    return widen<Arch>(reinterpret_cast<T const*>(row) + d);
+  ORIEL_INLINE static vec<Arch> get(coded_row const& row, index /*dim*/, index d) noexcept {
+    auto const* const from = reinterpret_cast<T const*>(row.data) + d;
+    if constexpr (chunk<Arch> == 1) return widen<Arch>(from);
+    return widen_part<Arch, I>(from);
   }
   template <class Arch>
   ORIEL_INLINE static void read(row_slice const& rows, float* to) noexcept {

@@ -64,9 +64,9 @@ struct ggml_blocks {
     return static_cast<index>(static_cast<std::uint64_t>(d) / block) * block_bytes;
   }
   template <class Arch, int I>
-  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index /*dim*/, index d) noexcept {
+  ORIEL_INLINE static vec<Arch> get(coded_row const& row, index /*dim*/, index d) noexcept {
     constexpr int at = I * lanes<Arch>;
-    std::byte const* const from = row + begins(d);
+    std::byte const* const from = row.data + begins(d);
     f16 stored;
     std::memcpy(&stored, from, sizeof stored);
     vec<Arch> const scale = broadcast_widened<Arch>(stored);
@@ -85,7 +85,7 @@ struct ggml_blocks {
       std::byte const* const row = rows.data + i * rows.stride;
       for (index d = 0; d < rows.dim; d += block, to += block) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>(row, rows.dim, d)), ...);
+          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>({row}, rows.dim, d)), ...);
         }
         (std::make_integer_sequence<int, chunk<Arch>>{});
       }

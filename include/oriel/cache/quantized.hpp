@@ -150,13 +150,23 @@ struct quantized {
 
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
+    float of_row[parameters(max_coded_dim)];
     for (index i = 0; i < rows.count; ++i, to += rows.dim) {
       std::byte const* const row = rows.data + i * rows.stride;
+      widen_parameters<Arch>(row, rows.dim, of_row);
       codes::template for_each<Arch>(
           row, rows.dim, [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
-            store_some<Arch>(to + d, value<Arch>(code, row, rows.dim, d), width);
+            store_some<Arch>(to + d, value<Arch>(code, of_row, rows.dim, d), width);
           });
     }
+  }
+  /// Scales, then zeros.
+  ORIEL_INLINE static constexpr index parameters(index dim) noexcept {
+    return groups(dim) * (ZeroPoint ? 2 : 1);
+  }
+  template <class Arch>
+  ORIEL_INLINE static void widen_parameters(std::byte const* row, index dim, float* to) noexcept {
+    widen_few<Arch, Parameter>(row + codes::bytes(dim), parameters(dim), to);
   }
   /// Registers that lie behind one another: of a block of codes, or of a group if that is one of
   /// two registers, which share a scale.
@@ -166,23 +176,25 @@ struct quantized {
       lanes<Arch>;
   ORIEL_INLINE static constexpr index begins(index d) noexcept { return d / codes::per_byte; }
   template <class Arch, int I>
-  ORIEL_INLINE static vec<Arch> get(std::byte const* row, index dim, index d) noexcept {
+  ORIEL_INLINE static vec<Arch> get(coded_row const& row, index dim, index d) noexcept {
     constexpr bool shared = Group % (chunk<Arch> * lanes<Arch>) == 0;
     index const channel = shared ? d : d + I * lanes<Arch>;
-    return codes::template map<Arch, I>(row + begins(d), [&](vec<Arch> code) ORIEL_INLINE_LAMBDA {
-      return value<Arch>(code, row, dim, channel);
-    });
+    return codes::template map<Arch, I>(row.data + begins(d),
+                                        [&](vec<Arch> code) ORIEL_INLINE_LAMBDA {
+                                          return value<Arch>(code, row.parameters, dim, channel);
+                                        });
   }
 
  private:
   /// The floats of a register of codes of the group that channel d belongs to.
   template <class Arch>
-  ORIEL_INLINE static vec<Arch> value(vec<Arch> code, std::byte const* row, index dim,
+  ORIEL_INLINE static vec<Arch> value(vec<Arch> code, float const* of_row, index dim,
                                       index d) noexcept {
     index const group = static_cast<index>(static_cast<std::uint64_t>(d) / Group);
-    vec<Arch> const scale = parameter<Arch>(row, dim, group);
+    vec<Arch> const scale =
+        Bits == 4 ? broadcast<Arch>(of_row[group]) : broadcast_operand<Arch>(of_row + group);
     if constexpr (ZeroPoint) {
-      return fma<Arch>(code, scale, parameter<Arch>(row, dim, groups(dim) + group));
+      return fma<Arch>(code, scale, broadcast<Arch>(of_row[groups(dim) + group]));
     } else if constexpr (offset == 0) {
       return code * scale;
     } else {
@@ -194,13 +206,6 @@ struct quantized {
     auto const stored = Parameter(x);
     std::memcpy(row + codes::bytes(dim) + i * static_cast<index>(sizeof stored), &stored,
                 sizeof stored);
-  }
-  template <class Arch>
-  ORIEL_INLINE static vec<Arch> parameter(std::byte const* row, index dim, index i) noexcept {
-    Parameter stored;
-    std::memcpy(&stored, row + codes::bytes(dim) + i * static_cast<index>(sizeof stored),
-                sizeof stored);
-    return broadcast_widened<Arch>(stored);
   }
 };
 

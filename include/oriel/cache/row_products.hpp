@@ -7,6 +7,7 @@
 
 #include "oriel/cache/row_reader.hpp"
 #include "oriel/simd/transpose.hpp"
+#include "oriel/simd/widen.hpp"
 
 namespace oriel::inline v0 {
 
@@ -45,6 +46,14 @@ class row_operand {
  private:
   float const* at_;
 };
+
+/// A register whose lanes are all one float in memory, of which every product takes one anew where
+/// that costs no instruction: one that stays in a register takes half a cycle more (Zen 4).
+template <class Arch>
+ORIEL_INLINE vec<Arch> broadcast_operand(float const* at) noexcept {
+  if constexpr (x86_bytes<Arch> == 64) __asm__ volatile("" : "+r"(at));
+  return broadcast<Arch>(*at);
+}
 
 /// What `Rows` products take of a register that was `Loaded`: of more than 4 rows, whose arithmetic
 /// binds, it is loaded once.
@@ -141,7 +150,7 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
       for (index d = 0; d < whole; d += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
           (add(d + I * lanes<Arch>,
-               [&](auto const* row) ORIEL_INLINE_LAMBDA { return stored.template get<I>(row, d); }),
+               [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.template get<I>(row, d); }),
            ...);
         }
         (std::make_integer_sequence<int, Stored::chunk>{});
@@ -149,7 +158,7 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
       if constexpr (Stored::chunk == 1) {
         if (rest > 0) {
           add(whole,
-              [&](auto const* row) ORIEL_INLINE_LAMBDA { return stored.rest(row, whole, rest); });
+              [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, whole, rest); });
         }
       }
     }
@@ -164,6 +173,35 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
         for (index j = 0; i + j < stored.count; ++j) out[r * to_step + j] = total[r * keys + j];
       }
     }
+  }
+}
+
+/// dot_rows of one row q of `Registers` registers, which stay where they are: a core loads one of
+/// 64 bytes a cycle (Zen 4).
+template <class Arch, int Registers, class Stored>
+ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
+  vec<Arch> x[Registers];
+  unroll<Registers>([&](int n) ORIEL_INLINE_LAMBDA { x[n] = load<Arch>(q + n * lanes<Arch>); });
+  for (index i = 0; i < stored.count; i += lanes<Arch>) {
+    alignas(64) float sums[lanes<Arch>][lanes<Arch>];
+    index const here = min_of(lanes<Arch>, stored.count - i);
+    ORIEL_ROLLED
+    for (index j = 0; j < here; ++j) {
+      auto const row = stored.row(i + j);
+      vec<Arch> sum = broadcast<Arch>(0.0f);
+      [&]<int... N>(std::integer_sequence<int, N...>) ORIEL_INLINE_LAMBDA {
+        constexpr int chunk = Stored::chunk;
+        ((sum = fma<Arch>(
+              x[N], stored.template get<N % chunk>(row, N / chunk * chunk * lanes<Arch>), sum)),
+         ...);
+      }
+      (std::make_integer_sequence<int, Registers>{});
+      store<Arch>(sums[j], sum);
+    }
+    for (index j = here; j < lanes<Arch>; ++j) store<Arch>(sums[j], broadcast<Arch>(0.0f));
+    vec<Arch> sum[lanes<Arch>];
+    unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = load<Arch>(sums[n]); });
+    store_some<Arch>(to + i, sum_rows<Arch>(sum), static_cast<int>(here));
   }
 }
 
@@ -182,7 +220,7 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
   });
   for (index i = 0; i < stored.count; ++i) {
     before(i);
-    auto const* const row = stored.row(i);
+    auto const row = stored.row(i);
     vec<Arch> w[Rows];
     unroll<Rows>([&](int r)
                      ORIEL_INLINE_LAMBDA { w[r] = broadcast<Arch>(weight[r * weight_step + i]); });
@@ -209,81 +247,5 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
     });
   });
 }
-
-/// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
-/// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
-/// Each chunk asks for what lies row_slice::ahead bytes behind it: a core drops most of many
-/// requests at once (Zen 4).
-template <class Arch, class Codec>
-class coded_rows {
- public:
-  static constexpr int chunk = Codec::template chunk<Arch>;
-  ORIEL_INLINE explicit coded_rows(row_slice const& rows) noexcept
-      : count(rows.count),
-        dim(rows.dim),
-        data_(rows.data),
-        stride_(rows.stride),
-        ahead_(rows.ahead) {}
-
-  index count;
-  index dim;
-
-  ORIEL_INLINE std::byte const* row(index i) const noexcept { return data_ + i * stride_; }
-  template <int I>
-  ORIEL_INLINE vec<Arch> get(std::byte const* row, index d) const noexcept {
-    if constexpr (I == 0) {
-      prefetch_l2(reinterpret_cast<std::uintptr_t>(row) +
-                  static_cast<std::uintptr_t>(Codec::begins(d) + ahead_));
-    }
-    return Codec::template get<Arch, I>(row, dim, d);
-  }
-  ORIEL_INLINE vec<Arch> rest(std::byte const*, index, int) const noexcept {
-    return broadcast<Arch>(0.0f);  // never: dim is whole chunks
-  }
-
- private:
-  std::byte const* data_;
-  index stride_;  ///< bytes
-  index ahead_;
-};
-
-/// The products over rows of a codec, behind pointers. dim is a multiple of row_functions::dims.
-template <class Arch, class Codec>
-struct coded_products {
-  using stored = coded_rows<Arch, Codec>;
-  static constexpr int chunk = stored::chunk;
-  /// Channels of which rows must be a multiple; 0: the registers don't hold a chunk for 8 rows.
-  static constexpr int fewest = value_registers<Arch, (lanes<Arch> < 8 ? 4 : 8)>;
-  static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
-
-  static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
-                  index to_step) noexcept {
-    in_row_blocks<Arch>(
-        count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-          dot_rows<Arch, Rows>(stored(rows), q + r * q_step, q_step, to + r * to_step, to_step,
-                               [](int) ORIEL_INLINE_LAMBDA {});
-        });
-  }
-  static void add(row_slice const& rows, float const* weight, index weight_step, int count,
-                  float* acc, index acc_step) noexcept {
-    in_row_blocks<Arch>(
-        count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-          constexpr int wide = value_registers<Arch, Rows>;
-          auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
-                                           index d) ORIEL_INLINE_LAMBDA {
-            add_rows<Arch, Rows, Wide>(stored(rows), weight + r * weight_step, weight_step,
-                                       acc + r * acc_step, acc_step, d, lanes<Arch>,
-                                       [](index) ORIEL_INLINE_LAMBDA {});
-          };
-          index d = 0;
-          for (; d + wide * lanes<Arch> <= rows.dim; d += wide * lanes<Arch>) {
-            block(std::integral_constant<int, wide>{}, d);
-          }
-          for (; d < rows.dim; d += fewest * lanes<Arch>) {
-            block(std::integral_constant<int, fewest>{}, d);
-          }
-        });
-  }
-};
 
 }  // namespace oriel::inline v0

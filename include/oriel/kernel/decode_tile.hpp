@@ -68,7 +68,7 @@ class decode_tile {
   void score(kv_run const& run, index at, int count) noexcept {
     v_ = fetch(run.v, run.rows);
     if (run.k.reader.multiplies(head_dim_)) {
-      for_each_chunk(run, run.k, head_dim_, chunk_keys,
+      for_each_chunk(run, run.k, head_dim_, product_rows(),
                      [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
                        v_.lines(v_.lines_in(keys.count));
                        run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at + done,
@@ -138,7 +138,7 @@ class decode_tile {
   /// acc += P V for the keys of `run`.
   void accumulate(kv_run const& run, index at, int count) noexcept {
     if (run.v.reader.multiplies(leaf_.v_dim)) {
-      for_each_chunk(run, run.v, leaf_.v_dim, chunk_keys,
+      for_each_chunk(run, run.v, leaf_.v_dim, product_rows(),
                      [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
                        next_k_.lines(next_k_.lines_in(values.count));
                        run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
@@ -178,6 +178,8 @@ class decode_tile {
   ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& of, index count) const noexcept {
     return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(of, count);
   }
+  /// Stored rows that are multiplied at a time: a tile's, or few where lines are asked for between.
+  ORIEL_INLINE index product_rows() const noexcept { return ahead_ > 0 ? tile_keys : chunk_keys; }
   /// Asks for the lines so far behind those of some rows.
   static void ask_ahead(row_slice const& of, index bytes) noexcept {
     for (index i = 0; of.ahead > 0 && i < of.count; ++i) {

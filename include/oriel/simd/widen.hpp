@@ -4,11 +4,27 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
 
 #include "oriel/core/float16.hpp"
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
+
+#if ORIEL_X86
+namespace detail {
+/// Floats whose upper halves are the 16 words from `From` on: one permutation, where widening and
+/// shifting are two instructions.
+template <int From>
+ORIEL_INLINE __m512 upper_halves(__m512i words) noexcept {
+  constexpr auto both = [](int i) { return (From + i) << 16; };
+  __m512i const at =
+      _mm512_set_epi32(both(15), both(14), both(13), both(12), both(11), both(10), both(9), both(8),
+                       both(7), both(6), both(5), both(4), both(3), both(2), both(1), both(0));
+  return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, at, words));
+}
+}  // namespace detail
+#endif
 
 /// A register of floats from `lanes<Arch>` elements: float, bf16, f16.
 template <class Arch, class T>
@@ -17,8 +33,7 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
 #if ORIEL_X86
   if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, bf16>) {
     __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from));
-    return _mm512_castsi512_ps(
-        _mm512_maskz_slli_epi32(every_lane, _mm512_maskz_cvtepu16_epi32(every_lane, x), 16));
+    return detail::upper_halves<0>(_mm512_castsi256_si512(x));
   }
   if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, f16>) {
     __m256i const x = _mm256_loadu_si256(reinterpret_cast<__m256i const*>(from));
@@ -39,6 +54,18 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
   float lane[lanes<Arch>];
   unroll<lanes<Arch>>([&](int i) ORIEL_INLINE_LAMBDA { lane[i] = static_cast<float>(from[i]); });
   return load<Arch>(lane);
+}
+
+/// The first (Part 0) or the second register of floats from 2 * lanes<Arch> elements, which are
+/// loaded at once where a register holds them.
+template <class Arch, int Part, class T>
+ORIEL_INLINE vec<Arch> widen_part(T const* from) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64 && std::is_same_v<T, bf16>) {
+    return detail::upper_halves<Part * 16>(_mm512_loadu_si512(from));
+  }
+#endif
+  return widen<Arch>(from + Part * lanes<Arch>);
 }
 
 /// A register whose lanes are all one element: float, bf16 or f16.
@@ -147,6 +174,38 @@ ORIEL_INLINE vec<Arch> map_bits(std::byte const* from, int shift, F&& f) noexcep
   }
 #endif
   return f(widen_bits<Arch, Bits, Signed>(from, shift));
+}
+
+/// A float from an element: float, bf16 or f16, which needs no alignment.
+template <class Arch, class T>
+ORIEL_INLINE float widen_one(std::byte const* from) noexcept {
+  T x;
+  std::memcpy(&x, from, sizeof x);
+#if ORIEL_X86 && defined(__F16C__)
+  if constexpr (x86_bytes<Arch> >= 32 && std::is_same_v<T, f16>) {
+    return _mm_cvtss_f32(_mm_cvtph_ps(_mm_set1_epi16(static_cast<short>(x.bits))));
+  }
+#endif
+  return static_cast<float>(x);
+}
+
+/// `count` floats from as many elements, which need no alignment; few of them.
+template <class Arch, class T>
+ORIEL_INLINE void widen_few(std::byte const* from, index count, float* to) noexcept {
+  constexpr index size = sizeof(T);
+#if ORIEL_X86 && defined(__F16C__)
+  if constexpr (x86_bytes<Arch> >= 32 && std::is_same_v<T, f16>) {
+    for (; count >= 8; count -= 8, from += 8 * size, to += 8) {
+      __m128i const x = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
+      _mm256_storeu_ps(to, _mm256_cvtph_ps(x));
+    }
+    for (; count >= 4; count -= 4, from += 4 * size, to += 4) {
+      __m128i const x = _mm_loadl_epi64(reinterpret_cast<__m128i const*>(from));
+      _mm_storeu_ps(to, _mm_cvtph_ps(x));
+    }
+  }
+#endif
+  for (index i = 0; i < count; ++i) to[i] = widen_one<Arch, T>(from + i * size);
 }
 
 /// `count` floats from as many elements.

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSL-1.0
+// Products with a codec's rows, which become floats a register at a time.
+#pragma once
+
+#include "oriel/cache/row_products.hpp"
+
+namespace oriel::inline v0 {
+
+/// A row of a codec as products take it: where it lies, and its parameters as floats.
+struct coded_row {
+  std::byte const* data = nullptr;
+  float const* parameters = nullptr;
+};
+
+/// Floats that Codec::get takes of a row of `dim` beside its bytes.
+template <class Codec>
+ORIEL_INLINE constexpr index parameters_of([[maybe_unused]] index dim) noexcept {
+  if constexpr (requires { Codec::parameters(dim); }) {
+    return Codec::parameters(dim);
+  } else {
+    return 0;
+  }
+}
+
+/// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
+/// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
+/// Each chunk asks for what lies row_slice::ahead bytes behind it: a core drops most of many
+/// requests at once (Zen 4). `parameters` are those of all rows. Rows have `Channels` floats, so
+/// that a compiler knows where each register lies, or 0: as many as row_slice::dim says.
+template <class Arch, class Codec, index Channels = 0>
+class coded_rows {
+ public:
+  static constexpr int chunk = Codec::template chunk<Arch>;
+  ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters) noexcept
+      : count(rows.count),
+        dim(),
+        data_(rows.data),
+        stride_(rows.stride),
+        ahead_(rows.ahead),
+        parameters_(parameters) {
+    if constexpr (Channels == 0) dim = rows.dim;
+  }
+
+  index count;
+  std::conditional_t<Channels == 0, index, std::integral_constant<index, Channels>> dim;
+
+  ORIEL_INLINE coded_row row(index i) const noexcept {
+    return {data_ + i * stride_, parameters_ + i * parameters_of<Codec>(dim)};
+  }
+  template <int I>
+  ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
+    if constexpr (I == 0) {
+      prefetch_l2(reinterpret_cast<std::uintptr_t>(row.data) +
+                  static_cast<std::uintptr_t>(Codec::begins(d) + ahead_));
+    }
+    return Codec::template get<Arch, I>(row, dim, d);
+  }
+  ORIEL_INLINE vec<Arch> rest(coded_row const&, index, int) const noexcept {
+    return broadcast<Arch>(0.0f);  // never: dim is whole chunks
+  }
+
+ private:
+  std::byte const* data_;
+  index stride_;  ///< bytes
+  index ahead_;
+  float const* parameters_;
+};
+
+/// The products over rows of a codec, behind pointers. dim is a multiple of row_functions::dims.
+template <class Arch, class Codec>
+struct coded_products {
+  static constexpr int chunk = Codec::template chunk<Arch>;
+  /// Channels of which rows must be a multiple; 0: the registers don't hold a chunk for 8 rows.
+  static constexpr int fewest = value_registers<Arch, (lanes<Arch> < 8 ? 4 : 8)>;
+  static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
+
+  static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
+                  index to_step) noexcept {
+    auto const products = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
+                                                        int r) ORIEL_INLINE_LAMBDA {
+      float const* const some = q + r * q_step;
+      float* const out = to + r * to_step + done;
+      if constexpr (Rows == 1 && Channels > 0) {
+        dot_row<Arch, Channels / lanes<Arch>>(part, some, out);
+      } else {
+        dot_rows<Arch, Rows>(part, some, q_step, out, to_step, [](int) ORIEL_INLINE_LAMBDA {});
+      }
+    };
+    in_parts(rows, count, products);
+  }
+  static void add(row_slice const& rows, float const* weight, index weight_step, int count,
+                  float* acc, index acc_step) noexcept {
+    auto const sums = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
+                                                    int r) ORIEL_INLINE_LAMBDA {
+      constexpr int wide = value_registers<Arch, Rows>;
+      auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
+                                       index d) ORIEL_INLINE_LAMBDA {
+        add_rows<Arch, Rows, Wide>(part, weight + r * weight_step + done, weight_step,
+                                   acc + r * acc_step, acc_step, d, lanes<Arch>,
+                                   [](index) ORIEL_INLINE_LAMBDA {});
+      };
+      index d = 0;
+      for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {
+        block(std::integral_constant<int, wide>{}, d);
+      }
+      for (; d < part.dim; d += fewest * lanes<Arch>) {
+        block(std::integral_constant<int, fewest>{}, d);
+      }
+    };
+    in_parts(rows, count, sums);
+  }
+
+ private:
+  template <index Channels>
+  using some_rows = coded_rows<Arch, Codec, Channels>;
+  /// Channels that a compiler knows for one row of q, a sixth less time: 8 registers, which is what
+  /// most models have where a register is the widest.
+  static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
+
+  /// f<Rows>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
+  /// time, behind the first n. What is light work for one row of q, a core streams by itself faster
+  /// than requests do (Zen 4).
+  template <class F>
+  ORIEL_INLINE static void in_parts(row_slice rows, int count, F&& f) noexcept {
+    if constexpr (requires { requires Codec::is_light; }) {
+      if (count == 1) rows.ahead = 0;
+    }
+    if constexpr (usual > 0) {
+      if (rows.dim == usual && count == 1) {
+        return for_each_part<usual>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
+          f.template operator()<1>(part, done, 0);
+        });
+      }
+    }
+    for_each_part<0>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
+      in_row_blocks<Arch>(count,
+                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                              ORIEL_INLINE_LAMBDA { f.template operator()<Rows>(part, done, r); });
+    });
+  }
+  template <index Channels, class F>
+  ORIEL_INLINE static void for_each_part(row_slice const& rows, F&& f) noexcept {
+    if constexpr (parameters_of<Codec>(1) == 0) {
+      f(some_rows<Channels>(rows, nullptr), 0);
+    } else {  // they are widened once for all registers and all rows of q
+      constexpr index room = 1024;
+      static_assert(room >= parameters_of<Codec>(max_coded_dim));
+      alignas(64) float parameters[room];
+      index const dim = Channels > 0 ? Channels : rows.dim;
+      index const each = parameters_of<Codec>(dim);
+      row_slice part = rows;
+      for (index done = 0; done < rows.count; done += part.count) {
+        part.data = rows.data + done * rows.stride;
+        part.count = min_of(room / each, rows.count - done);
+        for (index i = 0; i < part.count; ++i) {
+          Codec::template widen_parameters<Arch>(part.data + i * part.stride, dim,
+                                                 parameters + i * each);
+        }
+        f(some_rows<Channels>(part, parameters), done);
+      }
+    }
+  }
+};
+
+}  // namespace oriel::inline v0
