@@ -9,12 +9,15 @@ namespace smollm2 {
 namespace {
 
 // The prompt through the layers, a piece at a time; f(first, states) sees the states of each piece,
-// whose first token is number `first`.
+// whose first token is number `first`. The last `singles` tokens are pieces of their own.
 template <class F>
-void for_each_piece(session& s, std::span<token_id const> tokens, listener const& heard, F&& f) {
+void for_each_piece(session& s, std::span<token_id const> tokens, listener const& heard, F&& f,
+                    index singles = 0) {
   index const total = std::ssize(tokens);
-  for (index first = 0; first < total; first += s.options().piece) {
-    index const n = std::min(s.options().piece, total - first);
+  index const alone = total - std::min(singles, total);
+  for (index first = 0, n = 0; first < total; first += n) {
+    n = first < alone ? std::min(s.options().piece, alone - first) : 1;
+    if (singles == 0) n = std::min(s.options().piece, total - first);
     f(first,
       s.forward(tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n))));
     if (heard.prompt) heard.prompt(first + n);
@@ -86,21 +89,31 @@ std::vector<token_id> generate(session& s, std::span<token_id const> prompt, ind
   return out;
 }
 
-std::vector<double> nll(session& s, std::span<token_id const> tokens, listener const& heard) {
-  std::vector<double> out;
-  for_each_piece(s, tokens, heard, [&](index first, rows_view const& states) {
+std::vector<prediction> predict(session& s, std::span<token_id const> tokens, listener const& heard,
+                                index singles) {
+  std::vector<prediction> out;
+  auto const of_piece = [&](index first, rows_view const& states) {
     for (index row = 0; row < states.rows(); row += session::logits_rows) {
       index const rows = std::min(session::logits_rows, states.rows() - row);
       auto const logits = s.logits(states.middleRows(row, rows));
       for (index i = 0; i < rows; ++i) {
         index const predicted = first + row + i + 1;
         if (predicted == std::ssize(tokens)) return;
-        float const most = logits.row(i).maxCoeff();
+        index best = 0;
+        float const most = logits.row(i).maxCoeff(&best);
         float const log_sum = most + std::log((logits.row(i).array() - most).exp().sum());
-        out.push_back(log_sum - logits(i, tokens[static_cast<std::size_t>(predicted)]));
+        out.push_back({log_sum - logits(i, tokens[static_cast<std::size_t>(predicted)]),
+                       static_cast<token_id>(best)});
       }
     }
-  });
+  };
+  for_each_piece(s, tokens, heard, of_piece, singles);
+  return out;
+}
+
+std::vector<double> nll(session& s, std::span<token_id const> tokens, listener const& heard) {
+  std::vector<double> out;
+  for (prediction const& p : predict(s, tokens, heard)) out.push_back(p.nll);
   return out;
 }
 

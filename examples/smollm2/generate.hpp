@@ -27,8 +27,15 @@ std::vector<token_id> generate(session& s, std::span<token_id const> prompt, ind
 // the last place; at most `most`. Prompt lookup: no model, and right where text repeats itself.
 std::span<token_id const> lookup(std::span<token_id const> text, index most);
 
-// -log p(tokens[i + 1] | tokens[0 .. i]), natural log, for every i < n - 1: what the token at
-// position i says of the next.
+// What the token at position i says of the next, for every i < n - 1.
+struct prediction {
+  double nll;     // -log p(tokens[i + 1] | tokens[0 .. i]), natural log
+  token_id best;  // the likeliest
+};
+// The last `singles` tokens pass the layers one by one, as when they are generated.
+std::vector<prediction> predict(session& s, std::span<token_id const> tokens,
+                                listener const& heard = {}, index singles = 0);
+
 std::vector<double> nll(session& s, std::span<token_id const> tokens, listener const& heard = {});
 
 // Their mean; of at least one.

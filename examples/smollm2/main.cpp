@@ -17,6 +17,7 @@
 #include "generate.hpp"
 #include "gguf.hpp"
 #include "model.hpp"
+#include "tables.hpp"
 #include "tokenizer.hpp"
 
 namespace smollm2 {
@@ -33,7 +34,7 @@ struct arguments {
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
   std::string kv = "f32";
   bool rotate = false;
-  bool by_position = false, chat = false, ids = false, stats = false;
+  bool by_position = false, by_storage = false, chat = false, ids = false, stats = false;
   index tokens = 256, window = 0, sinks = 0, block = 0, top_k = 0, draft = 0, context = 4096;
   std::string positions = "text";
   index threads = std::clamp(std::thread::hardware_concurrency(), 1u, 256u);
@@ -126,47 +127,6 @@ int finish() {
   return 0;
 }
 
-// How well the tokens are predicted with all keys, with the window, with the sinks as well, and with
-// blocks of their choice; by the position of the token that predicts.
-void print_by_position(model const& m, session_options const& asked, std::span<token_id const> ids,
-                       listener const& heard, oriel::thread_pool& pool) {
-  std::vector<std::string> names;
-  std::vector<std::vector<double>> nlls;
-  auto const score = [&](std::string const& name, index window, index sinks, bool blocks = false) {
-    session_options options = asked;
-    options.window = window;
-    options.sinks = sinks;
-    if (!blocks) options.block = options.top_k = 0;
-    session s(m, options, pool);
-    names.push_back(name);
-    nlls.push_back(nll(s, ids, heard));
-  };
-  if (!asked.in_cache) score("full", 0, 0);
-  if (asked.window > 0) score("window " + std::to_string(asked.window), asked.window, 0);
-  if (asked.sinks > 0) {
-    score("+ " + std::to_string(asked.sinks) + " sinks", asked.window, asked.sinks);
-  }
-  if (asked.block > 0) {
-    score("moba " + std::to_string(asked.block) + ":" + std::to_string(asked.top_k), 0, 0, true);
-  }
-
-  std::printf("%-14s", "position");
-  for (auto const& name : names) std::printf(" %14s", name.c_str());
-  auto const print_means = [&](std::string const& stretch, std::size_t begin, std::size_t end) {
-    std::printf("\n%-14s", stretch.c_str());
-    for (std::span<double const> const all : nlls) {
-      std::printf(" %14.6f", mean(all.subspan(begin, end - begin)));
-    }
-  };
-  auto const predictions = nlls[0].size();
-  for (std::size_t begin = 0, end = 0; begin < predictions; begin = end) {
-    end = std::min(begin + (begin < 512 ? 256 : 512), predictions);
-    print_means(std::to_string(begin) + ".." + std::to_string(end - 1), begin, end);
-  }
-  print_means("all", 0, predictions);
-  std::printf("\n");
-}
-
 int run(arguments const& a) {
   if (a.sinks > 0 && a.window == 0) {
     throw std::runtime_error("--sinks: without --window every token is seen already");
@@ -233,6 +193,10 @@ int run(arguments const& a) {
     print_by_position(m, options, ids, {show, {}}, pool);
     return finish();
   }
+  if (a.by_storage) {
+    print_by_storage(m, options, ids, {show, {}}, pool);
+    return finish();
+  }
   session s(m, options, pool);
   auto const start = clock_type::now();
   auto prefilled = start;
@@ -293,6 +257,10 @@ int parse_and_run(int argc, char** argv) {
       "--by-position", a.by_position,
       "print a table: by stretches of positions; all keys, --window, --window and --sinks, --moba");
   by_position->needs(nll);
+  auto* const by_storage = app.add_flag(
+      "--by-storage", a.by_storage,
+      "print a table: NLL, agreement with f32, bytes and rates by what the caches store");
+  by_storage->needs(nll)->excludes(by_position);
   app.add_flag("--chat", a.chat, "the text is a user's turn: wrap it in the model's chat template")
       ->excludes(nll);
   app.add_option("--tokens", a.tokens, "most tokens to generate")
@@ -345,7 +313,8 @@ int parse_and_run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(index{1}, index{256}));
   app.add_flag("--stats", a.stats, "print speed and memory to standard error")
-      ->excludes(by_position);
+      ->excludes(by_position)
+      ->excludes(by_storage);
   CLI11_PARSE(app, argc, argv);
 
   try {

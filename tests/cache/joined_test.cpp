@@ -214,6 +214,29 @@ TYPED_TEST(JoinedOf, ShowsFreshRowsAsTheyWillBeKept) {
   }
 }
 
+// A sequence that has not begun is one of its codec too.
+TEST(Joined, OfAnEmptyPastThatItsCodecCanNotHold) {
+  std::vector<float> const rows(33, 0.3f);
+  coded_view<q8_0> const none(nullptr, 0, 1, 33, 0, 0);
+  contiguous const past(none, none);
+  joined const all{past, view(rows.data(), 1, 1, 33), view(rows.data(), 1, 1, 33)};
+  EXPECT_EQ(all.check().code, errc::shape);
+}
+TEST(Joined, ShowsRowsAsTheyAreWhereNoCodecSaysOtherwise) {
+  static constexpr row_functions halves{[](void const*, row_slice const& rows, float* to) noexcept {
+    *to = 0.5f * float(rows.count);
+  }};
+  float const one = 3.0f;
+  stored_view kept(view(&one, 1, 1, 1));
+  kept.reader = {&halves, nullptr};
+  contiguous const past(kept, kept);
+  joined const all{past, view(&one, 1, 1, 1), view(&one, 1, 1, 1)};
+  ASSERT_TRUE(all.check().ok());
+  float room = 0.0f;
+  EXPECT_EQ(*all.run_at(0, 1).floats(all.run_at(0, 1).k, 1, &room), 3.0f);
+  EXPECT_EQ(*all.run_at(0, 0).floats(all.run_at(0, 0).k, 1, &room), 0.5f);
+}
+
 TEST(JoinedOfKivi, ShowsFreshRowsAsTheyAre) {
   using kivi = kivi_cache<2, 32>;
   cache_shape const shape{.window = 64, .head_dim = 32};

@@ -405,7 +405,10 @@ TEST(KiviCache, EraseTurnsKeysToTheirNewPositions) {
   for (index p = 48; p < 100; ++p) {
     // Half a step of a channel whose turned keys are within 2 sqrt(2).
     float const most = p < 96 ? 0.51f * 2.83f / 3.0f + 4e-3f : 1e-6f;
-    expect_near(p - 32, turned(rows[static_cast<std::size_t>(p)], nullptr), most);
+    bool const of_floats = p >= 80 && p < 96;  // a group that is made of its floats
+    float const* const exact = t.keys.data() + p * text::heads * text::dim;
+    expect_near(p - 32, turned(rows[static_cast<std::size_t>(p)], of_floats ? exact : nullptr),
+                most);
   }
   // Floats behind complete groups were turned too: a rollback shows them.
   ASSERT_TRUE(own.of.truncate(60).ok());
@@ -421,6 +424,26 @@ TEST(KiviCache, EraseTurnsKeysToTheirNewPositions) {
   }
 }
 
+// Groups whose floats are kept are made of them, once they are turned.
+TEST(KiviCache, EraseTurnsGroupsAsTheirFloats) {
+  text t(160);
+  rope const by{.dim = 32};
+  alignas(64) std::byte memory[8192];
+  workspace const scratch{
+      std::span(memory).first(static_cast<std::size_t>(erase_bytes(text::dim, 16)))};
+  kept own(with(90, 40)), twin(with(90, 40));
+  own.feed(t, {0, 128});
+  ASSERT_TRUE(own.of.erase({16, 48}, by, scratch).ok());
+  index const first = round_up(own.of.floats().begin, 16);
+  ASSERT_EQ(first, 48);
+  float angles[text::dim];
+  by.angles(-32, angles);
+  for (index row = 80 * text::heads; row < 128 * text::heads; ++row) {
+    by.turn(angles, t.keys.data() + row * text::dim);
+  }
+  twin.feed(t, {80, 128}, first);
+  for (index p = first; p < 96; ++p) EXPECT_EQ(own.row(p), twin.row(p)) << p;
+}
 TEST(KiviCache, SavedBytesGiveTheSameFuture) {
   text const t(200);
   for (index const first : {index{0}, index{5}, index{1} << 40}) {
@@ -557,6 +580,14 @@ TEST(KiviCache, CopiesAndTheUnusable) {
   EXPECT_EQ(none.capacity(), 0);
   EXPECT_TRUE(none.positions().empty());
   EXPECT_TRUE(none.lost().empty());
+
+  float out[4];
+  for (cache_shape const& bad : {cache_shape{.window = 1, .head_dim = 4, .margin = INT64_MIN},
+                                 cache_shape{.window = 1, .head_dim = INT64_MIN}}) {
+    cache const refused(some, bad);
+    EXPECT_EQ(refused.check().code, errc::shape);
+    EXPECT_FALSE(refused.overlaps({out, 1, 1, 4}));
+  }
 }
 
 TEST(KiviCache, EdgesOfLengthAndPosition) {

@@ -76,6 +76,18 @@ TEST(StoreRows, TakesRowsOfAnyKind) {
   }
 }
 
+TEST(StoreRows, TakesNoRowsThatCanOnlyBeRead) {
+  static constexpr row_functions reads{[](void const*, row_slice const&, float*) noexcept {}};
+  float k[2] = {1.0f, 2.0f}, v[2] = {3.0f, 4.0f};
+  storage_view to_k(k, 2, 1, 1);
+  storage_view const to_v(v, 2, 1, 1);
+  to_k.reader = {&reads, nullptr};
+  float const fresh = 9.0f;
+  EXPECT_EQ(store_rows(to_k, to_v, 0, {&fresh, 1, 1, 1}, {&fresh, 1, 1, 1}).code, errc::shape);
+  EXPECT_EQ(erase_rows(to_k, to_v, {0, 1}).code, errc::shape);
+  EXPECT_EQ(k[0] + k[1] + v[0] + v[1], 10.0f);
+}
+
 TEST(StoreRows, SaysWhatIsWrongAndWritesNothing) {
   tensor const k = tensor(2, 2, 4).filled(1), v = tensor(2, 2, 3).filled(2);
   tensor to_k(6, 2, 4), to_v(6, 2, 3);

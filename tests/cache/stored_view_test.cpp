@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/scaled.hpp"
+
 namespace oriel {
 namespace {
 
@@ -112,6 +115,23 @@ static_assert(!std::is_constructible_v<storage_view, tensor_view<float const>>);
 static_assert(!std::is_constructible_v<storage_view, coded_view<f32>>);
 static_assert(std::is_constructible_v<storage_view, tensor_view<f16>>);
 static_assert(sizeof(stored_view) <= 112, "two of them, and more, are an any_source");
+
+TEST(StoredView, SaysWhatACodecRefusesOfNoRowsToo) {
+  view_rules const rules{"sizes", "strides", "null", "aligned"};
+  auto const of = []<class C>(C const* codec, index tokens, index dim) {
+    coded_view<C> view;
+    view.tokens = tokens, view.heads = 1, view.dim = dim, view.codec = codec;
+    return stored_view(view);
+  };
+  q8_0 const blocks;
+  EXPECT_EQ(check(of(&blocks, 0, 33), rules).code, errc::shape);
+  EXPECT_EQ(check(of(&blocks, 0, 8192), rules).code, errc::shape);
+  EXPECT_TRUE(check(of(&blocks, 0, 32), rules).ok());
+  scaled_int8 const* const none = nullptr;
+  EXPECT_EQ(check(of(none, 0, 32), rules).code, errc::memory);
+  EXPECT_TRUE(check(of(none, 0, 0), rules).ok());
+  EXPECT_TRUE(check(stored_view(), rules).ok());
+}
 
 TEST(StorageView, IsSlicedAndGivenBack) {
   tensor_view<float> const floats(room, 3, 2, 4, 16, -8);

@@ -20,9 +20,11 @@ namespace oriel::inline v0 {
 ///   is_plain                     optional: rows are floats as they are, they need no reading
 ///   chunk, get<Arch, I>(row, dim, d)   optional: the decode kernel reads registers of floats
 ///                                straight from a `coded_row`, `chunk<Arch>` of them at a time
+///   begins(d)                    with them: the byte of a row in which channel d's code lies
 ///   is_light                     optional: get is an instruction or two
 ///   parameters(dim), widen_parameters<Arch>(row, dim, to)   optional: floats of a row that `get`
-///                                finds in coded_row::parameters (scales), and what writes them
+///                                finds in coded_row::parameters (scales), and what writes them;
+///                                at most 1024 for rows of 4096
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
 ///   tag                          optional: names the codec in saved bytes, below 2^24; one of your

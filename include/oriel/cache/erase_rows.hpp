@@ -72,8 +72,8 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 ///   by      null where keys have no rotary positions
 ///   memory  erase_bytes(head_dim) bytes, aligned; nothing without a rope
 ///
-/// Requires   views as `contiguous` does, whose rows stay clear of one another (errc::alias), a
-///            range of tokens (errc::position), and of rope and memory what check says
+/// Requires   views as `contiguous` does, of floats or a codec (errc::shape), whose rows stay clear
+///            of one another (errc::alias), a range of tokens (errc::position), and of rope and memory what check says
 ///            (errc::shape, errc::workspace, errc::memory, errc::alignment, errc::alias).
 /// Cost       every row behind the range read and written once.
 template <class Arch = default_arch>
@@ -81,9 +81,7 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {
   if (status s = check_rows(k, v); !s.ok()) return s;
   if (status s = detail::check_erased(erased, k.tokens); !s.ok()) return s;
-  if (!rows_are_disjoint(k) || !rows_are_disjoint(v) || overlaps(k, v)) {
-    return {errc::alias, "k and v: rows must not overlap one another"};
-  }
+  if (status s = check_written(k, v); !s.ok()) return s;
   auto const meets = [&](address_range scratch) {
     return footprint(k).meets(scratch) || footprint(v).meets(scratch);
   };
@@ -106,15 +104,14 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
 /// The same for a sequence in pages, which must be its own from erased.begin on: a page that
 /// another sequence shares, or that stands in the table twice, would change there too.
 ///
-/// Requires   what paged{pool, table, tokens} does, of blocks from erased.begin on, and as above.
+/// Requires   what paged{pool, table, tokens} does, of blocks from erased.begin on, and as above
+///            within a page. That pages share no bytes with others is the caller's to see to.
 template <class Arch = default_arch>
 status erase_rows(page_pool const& pool, integers table, index tokens, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {
   if (status s = detail::check_erased(erased, tokens); !s.ok()) return s;
   if (status s = paged(pool, table, tokens, 0, {0, erased.begin}).check(); !s.ok()) return s;
-  if (!rows_are_disjoint(pool.k) || !rows_are_disjoint(pool.v) || overlaps(pool.k, pool.v)) {
-    return {errc::alias, "k and v: rows must not overlap one another"};
-  }
+  if (status s = check_written(pool.k, pool.v); !s.ok()) return s;
   index const size = pool.page_size();
   auto const meets = [&](address_range scratch) {
     for (index i = erased.begin / size; i * size < tokens; ++i) {

@@ -55,8 +55,8 @@ class joined {
     if (position < first_) return detail::run_of<Arch>(*past_, head, position);
     kv_run run = contiguous(k_, v_, first_).run_at(head, position);
     row_readers const kept = readers<Arch>();
-    if (kept.k) run.k.reader = {&as_kept<Arch, true>::table, this};
-    if (kept.v) run.v.reader = {&as_kept<Arch, false>::table, this};
+    if (kept.k && kept.k.functions->round_trip) run.k.reader = {&as_kept<Arch, true>::table, this};
+    if (kept.v && kept.v.functions->round_trip) run.v.reader = {&as_kept<Arch, false>::table, this};
     return run;
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {

@@ -218,11 +218,19 @@ struct kivi_rows {
       for (index g = first; g < next.complete(); g += Group) next.template encode_group<Arch>(g);
     } else {
       next.groups.erase(erased, first_of_ring());
+      auto const has_floats = [&](index g) ORIEL_INLINE_LAMBDA {
+        return next.floats.begin <= max_of(origin, g);
+      };
       for (index head = 0; head < shape.kv_heads; ++head) {
         for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
           if (g < erased.end) return;
           next.move_group(head, g - n, *this, g);
-          if (by) next.template turn_group<Arch>(head, g - n, *by, scratch);
+          if (by && !has_floats(g - n)) next.template turn_group<Arch>(head, g - n, *by, scratch);
+        });
+      }
+      if (by) {
+        next.for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
+          if (g >= erased.begin && has_floats(g)) next.template encode_group<Arch>(g);
         });
       }
     }
@@ -253,6 +261,7 @@ struct kivi_rows {
     return saturating_mul(saturating_add(rows, as_floats), shape.kv_heads);
   }
   ORIEL_INLINE address_range own() const noexcept {
+    if (k_floats == nullptr) return {};
     auto const base = reinterpret_cast<std::uintptr_t>(k_floats);
     return {base, base + static_cast<std::uintptr_t>(required_bytes(shape))};
   }

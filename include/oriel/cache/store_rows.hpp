@@ -33,8 +33,6 @@ ORIEL_INLINE status check_stored(index at, index tokens, index room) noexcept {
 
 inline constexpr status stored_over_read{errc::alias,
                                          "store_rows: rows must not lie where they are stored"};
-inline constexpr status stored_over_stored{errc::alias,
-                                           "k and v: rows must not overlap one another"};
 
 }  // namespace detail
 
@@ -45,8 +43,8 @@ inline constexpr status stored_over_stored{errc::alias,
 ///                                                        (coded_view of std::byte)
 ///   k, v       : [n, kv_heads, head_dim or v_dim]        of any of those
 ///
-/// Requires   views as `contiguous` does, whose rows stay clear of one another (errc::alias), fresh
-///            rows of those heads and dims (errc::heads, errc::shape), outside (errc::alias),
+/// Requires   views as `contiguous` does, of floats or a codec (errc::shape), whose rows stay clear
+///            of one another (errc::alias), fresh rows of those heads and dims (errc::heads, errc::shape), outside (errc::alias),
 ///            at + n <= tokens (errc::position). On error nothing has been written.
 /// Cost       n * kv_heads rows encoded, for the instruction set for which the views were made.
 ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_v, index at,
@@ -54,9 +52,7 @@ ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_
   if (status s = check_rows(to_k, to_v); !s.ok()) return s;
   if (status s = check_rows_of({to_k.heads, to_k.dim, to_v.dim}, k, v); !s.ok()) return s;
   if (status s = detail::check_stored(at, k.tokens, to_k.tokens); !s.ok()) return s;
-  if (!rows_are_disjoint(to_k) || !rows_are_disjoint(to_v) || overlaps(to_k, to_v)) {
-    return detail::stored_over_stored;
-  }
+  if (status s = check_written(to_k, to_v); !s.ok()) return s;
   range const tokens{at, at + k.tokens};
   for (address_range const& written :
        {footprint(to_k.slice(tokens)), footprint(to_v.slice(tokens))}) {
@@ -78,16 +74,16 @@ ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_
 ///
 ///   table   [>= ceil((at + n) / page_size)] block numbers
 ///
-/// Requires   what paged{pool, table, at + n} does of the blocks from `at` on, and as above.
+/// Requires   what paged{pool, table, at + n} does of the blocks from `at` on, and as above within
+///            a page. That pages share no bytes with others is the caller's to see to.
+/// Cost       besides, the table walked over once.
 ORIEL_INLINE status store_rows(page_pool const& pool, integers table, index at,
                                stored_view const& k, stored_view const& v) noexcept {
   if (status s = pool.check(); !s.ok()) return s;
   if (status s = check_rows_of({pool.k.heads, pool.k.dim, pool.v.dim}, k, v); !s.ok()) return s;
   if (status s = detail::check_stored(at, k.tokens, max_position - 1); !s.ok()) return s;
   if (status s = paged(pool, table, at + k.tokens, 0, {0, at}).check(); !s.ok()) return s;
-  if (!rows_are_disjoint(pool.k) || !rows_are_disjoint(pool.v) || overlaps(pool.k, pool.v)) {
-    return detail::stored_over_stored;
-  }
+  if (status s = check_written(pool.k, pool.v); !s.ok()) return s;
   index const size = pool.page_size();
   for (index t = 0; t < k.tokens; t += size - (at + t) % size) {
     index const block = table[(at + t) / size];

@@ -96,7 +96,11 @@ class row_view {
         row_bytes(view.dim < 0 ? view.dim : Codec::row_bytes(view.dim)),
         alignment(static_cast<std::int32_t>(detail::alignment_of<Codec>())),
         reader(reader_of<Arch>(view.codec)),
-        fits(check_codec<Codec>(view.dim)) {}
+        fits(check_codec<Codec>(view.dim)) {
+    if (!std::is_empty_v<Codec> && view.codec == nullptr) {
+      fits = {errc::memory, "coded_view: a codec with members must not be null"};
+    }
+  }
   /// A view to read from a view to write.
   template <class Other>
   requires(std::is_const_v<Void> && !std::is_const_v<Other>)
@@ -176,14 +180,30 @@ using storage_view = row_view<void>;
 template <class Void>
 ORIEL_INLINE status check(row_view<Void> const& view, view_rules const& rules) noexcept {
   if (view.tokens < 0 || view.heads < 0 || view.dim < 0) return {errc::shape, rules.sizes};
-  if (view.tokens == 0 || view.heads == 0 || view.dim == 0) return {};
-  if (!view.fits.ok()) return view.fits;
+  if (view.dim == 0) return {};
+  if (!view.fits.ok()) return view.fits;  // of no rows too: fresh ones may be read as they are
+  if (view.tokens == 0 || view.heads == 0) return {};
   if (view.row_bytes < 0) return {errc::shape, rules.strides};
   if (status s = check(view.bytes(), rules); !s.ok()) return s;
   auto const base = reinterpret_cast<std::uintptr_t>(view.data);
   if (base % static_cast<std::uintptr_t>(view.alignment) != 0 ||
       view.token_stride % view.alignment != 0 || view.head_stride % view.alignment != 0) {
     return {errc::alignment, rules.aligned};
+  }
+  return {};
+}
+
+/// ok, or why keys and values can't be written: they are no codec's, which alone says how
+/// (errc::shape), or share bytes (errc::alias).
+ORIEL_INLINE status check_written(storage_view const& k, storage_view const& v) noexcept {
+  for (storage_view const* const of : {&k, &v}) {
+    if (of->reader && of->reader.functions->encode == nullptr) {
+      return {errc::shape, "k and v: rows to write must be floats or a codec's"};
+    }
+  }
+  if (!rows_are_disjoint(k.bytes()) || !rows_are_disjoint(v.bytes()) ||
+      overlaps(k.bytes(), v.bytes())) {
+    return {errc::alias, "k and v: rows must not overlap one another"};
   }
   return {};
 }
