@@ -73,8 +73,9 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 ///   memory  erase_bytes(head_dim) bytes, aligned; nothing without a rope
 ///
 /// Requires   views as `contiguous` does, of floats or a codec (errc::shape), whose rows stay clear
-///            of one another (errc::alias), a range of tokens (errc::position), and of rope and memory what check says
-///            (errc::shape, errc::workspace, errc::memory, errc::alignment, errc::alias).
+///            of one another (errc::alias), a range of tokens (errc::position), and of rope and
+///            memory what check says (errc::shape, errc::workspace, errc::memory, errc::alignment,
+///            errc::alias).
 /// Cost       every row behind the range read and written once.
 template <class Arch = default_arch>
 status erase_rows(storage_view const& k, storage_view const& v, range erased,

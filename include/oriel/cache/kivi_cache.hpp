@@ -141,9 +141,9 @@ class kivi_cache {
     return {};
   }
   /// The same for keys with rotary positions: each key that moves is turned to its new position.
-  /// One that is kept as floats is turned as floats (one more rounding). Groups that can't be
-  /// encoded from floats are read, turned and encoded once more: each time a key is off by up to
-  /// half a step (0.51 scale) per channel of its pair more than it was.
+  /// One that is kept as floats is turned as floats (one more rounding), and a group of them is
+  /// encoded from these. Other groups are read, turned and encoded once more: each time a key is
+  /// off by up to half a step (0.51 scale) per channel of its pair more than it was.
   ///
   /// Requires   besides, a rope that fits the keys (errc::shape), memory.bytes of
   ///            erase_bytes(head_dim, Group), aligned (errc::workspace, errc::memory,

@@ -44,8 +44,9 @@ inline constexpr status stored_over_read{errc::alias,
 ///   k, v       : [n, kv_heads, head_dim or v_dim]        of any of those
 ///
 /// Requires   views as `contiguous` does, of floats or a codec (errc::shape), whose rows stay clear
-///            of one another (errc::alias), fresh rows of those heads and dims (errc::heads, errc::shape), outside (errc::alias),
-///            at + n <= tokens (errc::position). On error nothing has been written.
+///            of one another (errc::alias), fresh rows of those heads and dims (errc::heads,
+///            errc::shape), outside (errc::alias), at + n <= tokens (errc::position). On error
+///            nothing has been written.
 /// Cost       n * kv_heads rows encoded, for the instruction set for which the views were made.
 ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_v, index at,
                                stored_view const& k, stored_view const& v) noexcept {

@@ -153,6 +153,11 @@ struct row_list {
       t.error = t.float_error;
     }
     if (of.group == 1) return;
+    for (index p = r.begin; by != nullptr && p < end(); ++p) {  // coded again, from floats if kept
+      if (at(p).coded && can_cut(group_of(p).end - 1) && !at(p).k_float.empty()) {
+        at(p).k = at(p).k_float;
+      }
+    }
     for (index p = r.begin; by != nullptr && p < end(); ++p) {
       if (at(p).coded) at(p).error = code_error(p);
     }
