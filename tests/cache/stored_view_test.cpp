@@ -117,7 +117,6 @@ static_assert(std::is_constructible_v<storage_view, tensor_view<f16>>);
 static_assert(sizeof(stored_view) <= 112, "two of them, and more, are an any_source");
 
 TEST(StoredView, SaysWhatACodecRefusesOfNoRowsToo) {
-  view_rules const rules{"sizes", "strides", "null", "aligned"};
   auto const of = []<class C>(C const* codec, index tokens, index dim) {
     coded_view<C> view;
     view.tokens = tokens, view.heads = 1, view.dim = dim, view.codec = codec;
