@@ -50,6 +50,20 @@ template <class Arch>
 class Vec : public EachArch<Arch> {};
 TYPED_TEST_SUITE(Vec, compiled_archs, arch_names);
 
+TYPED_TEST(Vec, QuotientsAreRoundedOnce) {
+  std::uint32_t seed = 1;
+  auto const next = [&] {
+    seed = seed * 1664525u + 1013904223u;
+    return static_cast<float>(static_cast<std::int32_t>(seed)) * 0x1p-31f;
+  };
+  for (int turn = 0; turn < 20000; ++turn) {
+    float a[lanes<TypeParam>], b[lanes<TypeParam>], got[lanes<TypeParam>];
+    for (int i = 0; i < lanes<TypeParam>; ++i) a[i] = next(), b[i] = next();
+    store<TypeParam>(got, divide<TypeParam>(load<TypeParam>(a), load<TypeParam>(b)));
+    for (int i = 0; i < lanes<TypeParam>; ++i)
+      ASSERT_EQ(got[i], a[i] / b[i]) << a[i] << " " << b[i];
+  }
+}
 TYPED_TEST(Vec, FmaRoundsOnce) {
   auto const a = hidden<TypeParam>(1.0f + 0x1p-12f);
   auto const c = hidden<TypeParam>(-(1.0f + 0x1p-11f));

@@ -66,8 +66,9 @@ struct linear {
     }
     vec<Arch> const from = broadcast<Arch>(of.zero);
     vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
-    whole_numbers<Arch>(x, count, 0.0f, most, code,
-                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return (at - from) / step; });
+    whole_numbers<Arch>(x, count, 0.0f, most, code, [&](vec<Arch> at) ORIEL_INLINE_LAMBDA {
+      return divide<Arch>(at - from, step);
+    });
     return of;
   }
 
@@ -91,7 +92,7 @@ struct symmetric {
     }
     vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
     whole_numbers<Arch>(x, count, -most, most, code,
-                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return at / step; });
+                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return divide<Arch>(at, step); });
     return of;
   }
 

@@ -75,6 +75,18 @@ ORIEL_INLINE vec<Arch> nearest(vec<Arch> x) noexcept {
   return xsimd::nearbyint(x);
 }
 
+/// a / b, rounded once. On NEON xsimd multiplies by a reciprocal of two Newton steps, which is off
+/// by a bit here and there.
+template <class Arch>
+ORIEL_INLINE vec<Arch> divide(vec<Arch> a, vec<Arch> b) noexcept {
+#if defined(__aarch64__)
+  if constexpr (std::is_same_v<typename vec<Arch>::register_type, float32x4_t>) {
+    return vdivq_f32(a, b);
+  }
+#endif
+  return a / b;
+}
+
 /// Is a > b in any lane?
 template <class Arch>
 ORIEL_INLINE bool any_greater(vec<Arch> a, vec<Arch> b) noexcept {
