@@ -17,7 +17,6 @@ void for_each_piece(session& s, std::span<token_id const> tokens, listener const
   index const alone = total - std::min(singles, total);
   for (index first = 0, n = 0; first < total; first += n) {
     n = first < alone ? std::min(s.options().piece, alone - first) : 1;
-    if (singles == 0) n = std::min(s.options().piece, total - first);
     f(first,
       s.forward(tokens.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(n))));
     if (heard.prompt) heard.prompt(first + n);
