@@ -227,18 +227,18 @@ class kivi_cache {
     for (index head = 0; head < at_.shape.kv_heads; ++head) {
       saved.for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
         bool const kept = g < at_.groups.pinned || g + Group > at_.groups.begin;
-        if (!kept) in.at += Group * (at_.key_bytes() + at_.value_bytes());
-        if (kept) in.rows(at_.key(head, g), Group * at_.key_bytes());
-        if (kept) in.rows(at_.value(head, g), Group * at_.value_bytes());
-      });
-      for (index p = saved.floats.begin; p < saved.end; ++p) {
-        bool const kept = p >= at_.floats.begin;
-        if (!kept) in.at += at_.float_key_bytes() + at_.float_value_bytes();
-        if (kept)
-          in.rows(reinterpret_cast<std::byte*>(at_.float_k(head, p)), at_.float_key_bytes());
-        if (kept) {
-          in.rows(reinterpret_cast<std::byte*>(at_.float_v(head, p)), at_.float_value_bytes());
+        if (!kept) {
+          in.at += Group * (at_.key_bytes() + at_.value_bytes());
+          return;
         }
+        in.rows(at_.key(head, g), Group * at_.key_bytes());
+        in.rows(at_.value(head, g), Group * at_.value_bytes());
+      });
+      index const passed_over = at_.floats.begin - saved.floats.begin;
+      in.at += passed_over * (at_.float_key_bytes() + at_.float_value_bytes());
+      for (index p = at_.floats.begin; p < at_.end; ++p) {
+        in.rows(reinterpret_cast<std::byte*>(at_.float_k(head, p)), at_.float_key_bytes());
+        in.rows(reinterpret_cast<std::byte*>(at_.float_v(head, p)), at_.float_value_bytes());
       }
     }
     return {};
