@@ -13,6 +13,16 @@
 namespace oriel::test {
 namespace {
 
+/// The rows of every sequence of a batch, in `out` and `lse`.
+void attend_all(padded_batch const& p) {
+  ASSERT_TRUE(p.check().ok()) << p.check().what;
+  std::vector<attention> calls;
+  for (index i = 0; i < p.size(); ++i) calls.push_back(p[i]);
+  aligned_memory scratch(plan_attend(bounds_of(calls)).workspace_bytes());
+  status const s = attend(attention_batch(calls), scratch);
+  ASSERT_TRUE(s.ok()) << s.what;
+}
+
 /// Rectangular tensors of random rows, NaN in padding, and their answers.
 class rectangle {
  public:
@@ -53,12 +63,7 @@ class rectangle {
 
   /// Attends, and compares every row with the sequence alone and with the definition.
   void expect_rows(padded_batch const& p) {
-    ASSERT_TRUE(p.check().ok()) << p.check().what;
-    std::vector<attention> calls;
-    for (index i = 0; i < p.size(); ++i) calls.push_back(p[i]);
-    aligned_memory scratch(plan_attend(bounds_of(calls)).workspace_bytes());
-    status const s = attend(attention_batch(calls), scratch);
-    ASSERT_TRUE(s.ok()) << s.what;
+    ASSERT_NO_FATAL_FAILURE(attend_all(p));
     for (index b = 0; b < batch; ++b) {
       index const pad = left_pad_[static_cast<std::size_t>(b)];
       index const hidden = std::clamp<index>(pad - (kv_len - q_len), 0, q_len);
@@ -187,16 +192,6 @@ template <class T>
 class NarrowBatch : public testing::Test {};
 using narrow_types = testing::Types<bf16, f16>;
 TYPED_TEST_SUITE(NarrowBatch, narrow_types);
-
-/// The rows of every sequence of a batch, in `out` and `lse`.
-void attend_all(padded_batch const& p) {
-  ASSERT_TRUE(p.check().ok()) << p.check().what;
-  std::vector<attention> calls;
-  for (index i = 0; i < p.size(); ++i) calls.push_back(p[i]);
-  aligned_memory scratch(plan_attend(bounds_of(calls)).workspace_bytes());
-  status const s = attend(attention_batch(calls), scratch);
-  ASSERT_TRUE(s.ok()) << s.what;
-}
 
 TYPED_TEST(NarrowBatch, HasTheBitsOfItsFloatsRoundedOnce) {
   for (index const q_len : {1, 3, 21}) {
