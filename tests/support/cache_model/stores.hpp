@@ -24,7 +24,6 @@ class store {
   virtual std::unique_ptr<store> reload(choices&) { return nullptr; }
   /// NaN in every row that is not held.
   virtual void poison_dead() = 0;
-  virtual index first() const = 0;
   virtual bool can_resume(index position) const = 0;
   virtual any_source source() const = 0;
   /// What `past`, its source, holds, then fresh rows; both must stay where they are.
@@ -110,21 +109,10 @@ bool reload_into(Cache& to, Cache const& from, sizes const& of, choices& choose)
   return to.restore(saved).code == errc::saved;
 }
 
-template <class K = f32, class V = K>
-class ring_store final : public store {
+/// What a cache of the library does; Self is the kind made of it, from sizes.
+template <class Self, class Cache>
+class cache_store : public store {
  public:
-  using cache = rolling_cache<K, V>;
-  using k_codec = typename cache::k_codec;
-  using v_codec = typename cache::v_codec;
-  explicit ring_store(sizes const& s)
-      : shape_{.window = s.window,
-               .kv_heads = s.kv_heads,
-               .head_dim = s.head_dim,
-               .v_dim = s.v_dim,
-               .margin = s.margin,
-               .sinks = s.sinks},
-        bytes_(cache::required_bytes(shape_)),
-        cache_(bytes_.span(), shape_, {a_codec<k_codec>(true), a_codec<v_codec>(false)}) {}
   status append(fresh_rows const& rows, index first) override {
     return cache_.append(rows.k_view, rows.v_view, first);
   }
@@ -133,22 +121,59 @@ class ring_store final : public store {
     return by != nullptr ? cache_.erase(erased, *by, memory) : cache_.erase(erased);
   }
   std::unique_ptr<store> fork() override {
-    auto other = fresh();
-    return other->cache_.copy(cache_).ok() ? std::move(other) : nullptr;
+    auto other = std::make_unique<Self>(of_);
+    cache_store& to = *other;
+    return to.cache_.copy(cache_).ok() ? std::move(other) : nullptr;
   }
   std::unique_ptr<store> reload(choices& choose) override {
-    auto other = fresh();
-    sizes const of{shape_.kv_heads, shape_.head_dim, shape_.value_dim()};
-    if (!reload_into(other->cache_, cache_, of, choose)) return nullptr;
-    return other;
+    auto other = std::make_unique<Self>(of_);
+    cache_store& to = *other;
+    return reload_into(to.cache_, cache_, of_, choose) ? std::move(other) : nullptr;
   }
-  void poison_dead() override {
-    index const capacity = cache_.capacity();
-    std::vector<bool> held(static_cast<std::size_t>(capacity));
-    range const all = cache_.positions();
-    for (index p = all.begin; p < all.end; ++p) {
+  bool can_resume(index position) const override { return cache_.can_resume(position); }
+  any_source source() const override { return cache_; }
+  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
+    return joined<Cache>(cache_, rows.k_view, rows.v_view, first);
+  }
+
+ protected:
+  template <class... Codecs>
+  explicit cache_store(sizes const& s, Codecs const&... codecs)
+      : of_(s),
+        shape_{.window = s.window,
+               .kv_heads = s.kv_heads,
+               .head_dim = s.head_dim,
+               .v_dim = s.v_dim,
+               .margin = s.margin,
+               .sinks = s.sinks},
+        bytes_(Cache::required_bytes(shape_)),
+        cache_(bytes_.span(), shape_, codecs...) {}
+  /// By slot: is a row before `end` held there?
+  std::vector<bool> held_before(index end) const {
+    std::vector<bool> held(static_cast<std::size_t>(cache_.capacity()));
+    for (index p = cache_.positions().begin; p < end; ++p) {
       if (!cache_.lost().contains(p)) held[static_cast<std::size_t>(cache_.slot(p))] = true;
     }
+    return held;
+  }
+
+  sizes of_;
+  cache_shape shape_;
+  lines bytes_;
+  Cache cache_;
+};
+
+template <class K = f32, class V = K>
+class ring_store final : public cache_store<ring_store<K, V>, rolling_cache<K, V>> {
+ public:
+  using cache = rolling_cache<K, V>;
+  using k_codec = typename cache::k_codec;
+  using v_codec = typename cache::v_codec;
+  explicit ring_store(sizes const& s)
+      : base(s, codec_pair<k_codec, v_codec>{a_codec<k_codec>(true), a_codec<v_codec>(false)}) {}
+  void poison_dead() override {
+    index const capacity = cache_.capacity();
+    auto const held = base::held_before(cache_.positions().end);
     index const rows = capacity * shape_.kv_heads;
     index const k_bytes = k_codec::row_bytes(shape_.head_dim);
     index const v_bytes = v_codec::row_bytes(shape_.value_dim());
@@ -159,12 +184,6 @@ class ring_store final : public store {
       std::fill_n(k + row * k_bytes, k_bytes, dead<k_codec>);
       std::fill_n(v + row * v_bytes, v_bytes, dead<v_codec>);
     }
-  }
-  index first() const override { return std::min(cache_.positions().begin, first_held()); }
-  bool can_resume(index position) const override { return cache_.can_resume(position); }
-  any_source source() const override { return cache_; }
-  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
-    return joined<cache>(cache_, rows.k_view, rows.v_view, first);
   }
 
   /// What rows become in a ring: they are written and read, each on its own.
@@ -185,54 +204,22 @@ class ring_store final : public store {
   }
 
  private:
-  index first_held() const {
-    return cache_.lost().empty() ? cache_.positions().begin : cache_.lost().begin;
-  }
-  std::unique_ptr<ring_store> fresh() const {
-    return std::make_unique<ring_store>(sizes{shape_.kv_heads, shape_.head_dim, shape_.value_dim(),
-                                              shape_.window, shape_.margin, shape_.sinks});
-  }
+  using base = cache_store<ring_store, cache>;
+  using base::bytes_, base::cache_, base::shape_;
   template <class Codec>
   static void round_trip(Codec const& codec, float* row, index dim, index head) {
     std::vector<std::byte> stored(static_cast<std::size_t>(Codec::row_bytes(dim)));
     codec.template encode<default_arch>(row, dim, head, stored.data());
     codec.template read<default_arch>({stored.data(), 0, head, 0, 1, dim}, row);
   }
-  cache_shape shape_;
-  lines bytes_;
-  cache cache_;
 };
 
 /// A ring of groups of keys.
 template <int Bits, int Group>
-class kivi_store final : public store {
+class kivi_store final : public cache_store<kivi_store<Bits, Group>, kivi_cache<Bits, Group>> {
  public:
   using cache = kivi_cache<Bits, Group>;
-  explicit kivi_store(sizes const& s)
-      : of_(s),
-        shape_{.window = s.window,
-               .kv_heads = s.kv_heads,
-               .head_dim = s.head_dim,
-               .v_dim = s.v_dim,
-               .margin = s.margin,
-               .sinks = s.sinks},
-        bytes_(cache::required_bytes(shape_)),
-        cache_(bytes_.span(), shape_) {}
-  status append(fresh_rows const& rows, index first) override {
-    return cache_.append(rows.k_view, rows.v_view, first);
-  }
-  status truncate(index position) override { return cache_.truncate(position); }
-  status erase(range erased, rope const* by, workspace memory) override {
-    return by != nullptr ? cache_.erase(erased, *by, memory) : cache_.erase(erased);
-  }
-  std::unique_ptr<store> fork() override {
-    auto other = std::make_unique<kivi_store>(of_);
-    return other->cache_.copy(cache_).ok() ? std::move(other) : nullptr;
-  }
-  std::unique_ptr<store> reload(choices& choose) override {
-    auto other = std::make_unique<kivi_store>(of_);
-    return reload_into(other->cache_, cache_, of_, choose) ? std::move(other) : nullptr;
-  }
+  explicit kivi_store(sizes const& s) : base(s) {}
   void poison_dead() override {
     range const floats = cache_.floats();
     index const rows = Group + of_.margin - 1;
@@ -248,11 +235,7 @@ class kivi_store final : public store {
       std::fill_n(v + i * of_.v_dim, of_.v_dim, poison);
     }
     index const capacity = cache_.capacity();
-    std::vector<bool> held(static_cast<std::size_t>(capacity));
-    range const all = cache_.positions();
-    for (index p = all.begin; p < round_down(all.end, Group); ++p) {
-      if (!cache_.lost().contains(p)) held[static_cast<std::size_t>(cache_.slot(p))] = true;
-    }
+    auto const held = base::held_before(round_down(cache_.positions().end, Group));
     index const k_bytes = cache::k_groups::row_bytes(of_.head_dim);
     index const v_bytes = cache::v_codec::row_bytes(of_.v_dim);
     auto* const k_groups = reinterpret_cast<std::byte*>(v + rows * of_.kv_heads * of_.v_dim);
@@ -267,20 +250,10 @@ class kivi_store final : public store {
       }
     }
   }
-  index first() const override {
-    return cache_.lost().empty() ? cache_.positions().begin : cache_.lost().begin;
-  }
-  bool can_resume(index position) const override { return cache_.can_resume(position); }
-  any_source source() const override { return cache_; }
-  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
-    return joined<cache>(cache_, rows.k_view, rows.v_view, first);
-  }
 
  private:
-  sizes of_;
-  cache_shape shape_;
-  lines bytes_;
-  cache cache_;
+  using base = cache_store<kivi_store, cache>;
+  using base::bytes_, base::cache_, base::of_;
 };
 
 /// A caller's memory with room for `room` tokens, token-major or head-major.
@@ -323,7 +296,6 @@ class tensor_store final : public store {
       }
     }
   }
-  index first() const override { return first_; }
   bool can_resume(index position) const override {
     return position >= first_ && position <= first_ + tokens_;
   }
@@ -449,7 +421,6 @@ class page_store final : public store {
     auto const last = table_.back();
     if (memory_->users[static_cast<std::size_t>(last)] == 1) memory_->wipe(last, tokens_ % size);
   }
-  index first() const override { return first_; }
   bool can_resume(index position) const override {
     return position >= first_ && position <= first_ + tokens_;
   }
