@@ -7,65 +7,16 @@
 // then "N passed, M failed, K skipped". Exits 1 if any failed or there are none, 2 on bad usage.
 // A case is skipped only for a feature that oriel does not have, told by its kind.
 #include <algorithm>
-#include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <deque>
 
-#include "codec_error.hpp"
 #include "golden_case.hpp"
-#include "tensors.hpp"
+#include "golden_check.hpp"
 #include "threads.hpp"
 
 namespace oriel::test {
 namespace {
-
-/// How far a case has come: the largest error, what was checked, what went wrong.
-struct verdict {
-  double error = 0.0;
-  double narrow_error = 0.0;  ///< with rows stored as bf16 or f16, of what its bound allows
-  std::string checked;
-  bool padded = false;  ///< once more with its padding
-  bool rolled = false;  ///< once more in pieces through a rolling cache
-  std::string failure;
-
-  void fail(std::string why) {
-    if (failure.empty()) failure = std::move(why);
-  }
-  void require(status const& s) {
-    if (!s.ok()) fail(s.what);
-  }
-};
-
-struct tolerance {
-  double absolute = 0.0;
-  double relative = 0.0;
-};
-
-/// `slack`: what is allowed besides, element by element.
-void compare(verdict& v, tolerance allowed, char const* what, tensor_view<float const> got,
-             tensor_view<float const> want, tensor_view<float const> slack = {}) {
-  for (index t = 0; t < got.tokens; ++t) {
-    for (index h = 0; h < got.heads; ++h) {
-      for (index d = 0; d < got.dim; ++d) {
-        double const x = got.row(t, h)[d];
-        double const y = want.row(t, h)[d];
-        double const error = x == y ? 0.0 : std::abs(x - y);
-        double most = allowed.absolute + allowed.relative * std::min(std::abs(y), 1e30);
-        if (slack.data == nullptr) {
-          v.error = error <= v.error ? v.error : error;
-        } else {
-          most += slack.row(t, h)[d];
-          v.narrow_error = error / most <= v.narrow_error ? v.narrow_error : error / most;
-        }
-        if (x == y || error <= most) continue;
-        char text[160];
-        std::snprintf(text, sizeof text, "%s[%" PRId64 ", %" PRId64 ", %" PRId64 "] is %g, not %g",
-                      what, t, h, d, x, y);
-        v.fail(text);
-      }
-    }
-  }
-}
 
 // --- what a case asks for ------------------------------------------------------------------------
 /// The rule of README.md but for its padding; a number that means "none" there is none here.
@@ -144,19 +95,6 @@ run_options options_of(golden_case& c) {
           .allowed = {c.number<double>("atol"), c.number<double>("rtol")}};
 }
 
-/// What must come out.
-struct expectation {
-  tensor_view<float const> out;
-  std::optional<tensor_view<float const>> lse, lse_sink;
-
-  expectation slice(range part) const {
-    expectation some{out.slice(part), lse, lse_sink};
-    if (lse) some.lse = lse->slice(part);
-    if (lse_sink) some.lse_sink = lse_sink->slice(part);
-    return some;
-  }
-};
-
 /// The arrays of a dense (`batched`) or varlen case.
 struct arrays {
   golden_tensor q, k, v, out;
@@ -196,105 +134,10 @@ struct arrays {
 };
 
 // --- running it ----------------------------------------------------------------------------------
-/// Rows of out, lse and lse_sink, packed.
-struct results {
-  std::vector<float> out, lse, lse_sink;
-  tensor_view<float> out_view, lse_view, lse_sink_view;
-
-  results(index tokens, index heads, index dim)
-      : out(static_cast<std::size_t>(tokens * heads * dim)),
-        lse(static_cast<std::size_t>(tokens * heads)),
-        lse_sink(lse.size()),
-        out_view(out.data(), tokens, heads, dim),
-        lse_view(lse.data(), tokens, heads, 1),
-        lse_sink_view(lse_sink.data(), tokens, heads, 1) {}
-
-  std::vector<std::uint32_t> bits() const {
-    std::vector<std::uint32_t> all = bits_of(out_view);
-    for (auto const& view : {lse_view, lse_sink_view}) {
-      std::vector<std::uint32_t> const more = bits_of(view);
-      all.insert(all.end(), more.begin(), more.end());
-    }
-    return all;
-  }
-};
-
-template <class Executor = serial const>
-void run(verdict& v, attention call, results const& to, range rows, Executor&& on = Executor{}) {
-  call.out = to.out_view.slice(rows);
-  call.lse = to.lse_view.slice(rows);
-  call.lse_sink = to.lse_sink_view.slice(rows);
-  aligned_memory scratch(plan_attend(bounds_of(call), on.workers()).workspace_bytes());
-  v.require(attend(call, scratch, on));
-}
-
-void compare_rows(verdict& v, tolerance allowed, results const& to, expectation const& want,
-                  range part, results const* slack = nullptr) {
-  expectation const some = want.slice(part);
-  auto const besides = [&](tensor_view<float> results::*view) {
-    return slack != nullptr ? (slack->*view).slice(part) : tensor_view<float>();
-  };
-  compare(v, allowed, "out", to.out_view.slice(part), some.out, besides(&results::out_view));
-  if (want.lse) {
-    compare(v, allowed, "lse", to.lse_view.slice(part), *some.lse, besides(&results::lse_view));
-  }
-  if (want.lse_sink) {
-    compare(v, allowed, "lse_sink", to.lse_sink_view.slice(part), *some.lse_sink,
-            besides(&results::lse_sink_view));
-  }
-}
-
-/// How far answers over keys k' and values v' as a codec stores them may be from those over k and v,
-/// element by element. By the codec's bound |k' - k| <= e(k), |v' - v| <= e(v); so a score, of one
-/// row with one key, moves by at most
-///
-///   D = max over keys of |scale| sum_d |q_d| e(k_d),
-///
-/// and no score functor here makes a distance larger (softcap's slope is at most 1, ALiBi adds a
-/// number). Every exp(s) changes by a factor within exp(+-D), their sum and that with the sink too:
-/// lse and lse_sink move by at most D, and a weight p by a factor within exp(+-2D). Hence
-///
-///   |sum p' v' - sum p v| <= sum |p' - p| |v| + sum p' |v' - v|
-///                         <= (exp(2D) - 1) max |v| + exp(2D) max e(v),
-///
-/// the maxima over keys, as sum p <= 1. Rounding of fp32 comes on top: the case's own tolerance.
-template <class Codec>
-results storage_slack(float scale, tensor_view<float const> q, tensor_view<float const> k,
-                      tensor_view<float const> values) {
-  auto const error = [](float x) { return test::error_bound<Codec>(std::abs(x), 1); };
-  results slack(q.tokens, q.heads, values.dim);
-  index const group = q.heads / k.heads;
-  for (index h = 0; h < q.heads; ++h) {
-    std::vector<double> largest(static_cast<std::size_t>(values.dim));
-    for (index j = 0; j < values.tokens; ++j) {
-      for (index d = 0; d < values.dim; ++d) {
-        double& x = largest[static_cast<std::size_t>(d)];
-        x = std::max(x, static_cast<double>(std::abs(values.row(j, h / group)[d])));
-      }
-    }
-    for (index t = 0; t < q.tokens; ++t) {
-      double moved = 0.0;
-      for (index j = 0; j < k.tokens; ++j) {
-        double sum = 0.0;
-        for (index d = 0; d < k.dim; ++d) {
-          sum += std::abs(q.row(t, h)[d]) * error(k.row(j, h / group)[d]);
-        }
-        moved = std::max(moved, std::abs(scale) * sum);
-      }
-      for (index d = 0; d < values.dim; ++d) {
-        double const x = largest[static_cast<std::size_t>(d)];
-        slack.out_view.row(t, h)[d] = static_cast<float>(
-            std::expm1(2 * moved) * x + std::exp(2 * moved) * error(static_cast<float>(x)));
-      }
-      *slack.lse_view.row(t, h) = *slack.lse_sink_view.row(t, h) = static_cast<float>(moved);
-    }
-  }
-  return slack;
-}
-
 /// One sequence: the key in slot j has position first_key + j.
 struct sequence {
-  tensor_view<float const> q, k, v;
+  input_view q;
+  stored_view k, v;
   index first_key = 0;
   index first_query = 0;
   any_mask mask = full{};
@@ -310,20 +153,22 @@ struct sequence {
             .first_query = first_query,
             .scale = o.scale};
   }
+  /// Room for results of the queries' type.
+  results answer() const { return {q.tokens, q.heads, v.dim, q.type}; }
 };
 
 void run_whole(verdict& v, run_options const& o, sequence const& s, results const& to) {
   static threads pool(2);
   range const all{0, s.q.tokens};
-  run(v, s.call(o), to, all);
-  results const again(s.q.tokens, s.q.heads, s.v.dim);
+  run_defined(v, o.allowed, s.call(o), to, all);
+  results const again = s.answer();
   run(v, s.call(o), again, all, pool);
   if (again.bits() != to.bits()) v.fail("two threads give other bits than one");
 }
 
 /// The queries [first, q.tokens) once more, fed piece by piece through a rolling cache. The last
 /// query must sit at the last key, the mask must look back only.
-template <class Codec>
+template <class Stored>
 void run_rolling(verdict& v, run_options const& o, sequence const& s, results const& to,
                  index first, std::vector<index> const& cuts) {
   index const all = max_of(s.k.tokens, 1);
@@ -331,8 +176,9 @@ void run_rolling(verdict& v, run_options const& o, sequence const& s, results co
                           .kv_heads = s.k.heads,
                           .head_dim = s.k.dim,
                           .v_dim = s.v.dim};
-  aligned_memory bytes(rolling_cache<Codec>::required_bytes(shape));
-  rolling_cache<Codec> cache(bytes, shape);
+  using ring = rolling_cache<elements<Stored>>;
+  aligned_memory bytes(ring::required_bytes(shape));
+  ring cache(bytes, shape);
   index const offset = s.first_query + first;
   random_numbers random(static_cast<std::uint64_t>(s.k.tokens));
   for (index at = 0; at < s.k.tokens;) {
@@ -347,12 +193,32 @@ void run_rolling(verdict& v, run_options const& o, sequence const& s, results co
       call.q = s.q.slice(rows);
       call.kv = joined(cache, s.k.slice(piece), s.v.slice(piece));
       call.first_query = std::nullopt;
-      run(v, call, to, rows);
+      run_defined(v, o.allowed, call, to, rows);
     }
     v.require(cache.append(s.k.slice(piece), s.v.slice(piece)));
     at = end;
   }
 }
+
+/// Means of the blocks of one sequence's keys, taken in pieces.
+struct kept_means {
+  block_shape shape;
+  aligned_memory bytes;
+  block_means means;
+
+  kept_means(verdict& v, stored_view const& k, index block)
+      : shape{.block = block,
+              .blocks = k.tokens / block + 1,
+              .kv_heads = k.heads,
+              .head_dim = k.dim},
+        bytes(block_means::required_bytes(shape)),
+        means(bytes, shape) {
+    for (index at = 0; at < k.tokens; at += 7) {
+      stored_view const piece = k.slice({at, min_of(at + 7, k.tokens)});
+      v.require(means.append(contiguous(piece, piece, at)));
+    }
+  }
+};
 
 /// Where one sequence of a case lies in its tensors: slots `real` hold its keys, those before them
 /// are padding; query i is in slot first_query + i.
@@ -360,38 +226,86 @@ struct place {
   tensor_view<float const> q, k, v;
   index first_query = 0;
   range real;
-  any_selector select = {};  ///< in positions from the first real key on
+  index block = 0,
+        top_k = 0;  ///< where rows choose blocks, in positions from the first real key on
 };
 
-/// A sequence in every way there is, against the expected rows. `cuts` are where a prompt is cut
-/// for the rolling cache; at random if empty.
-void check_sequence(verdict& v, run_options const& o, place const& at, expectation const& want,
-                    std::vector<index> const& cuts = {}) {
+/// The blocks that row (t, h) of a place chooses.
+std::vector<index> chosen(any_selector const& select, place const& at,
+                          tensor_view<float const> const& q, index t, index h) {
+  std::vector<index> blocks(static_cast<std::size_t>(select.most()));
+  index const count = select.choose({.q = q.row(t, h),
+                                     .position = at.first_query - at.real.begin + t,
+                                     .q_head = h,
+                                     .kv_head = h / (at.q.heads / at.k.heads),
+                                     .keys = {0, at.real.size()}},
+                                    blocks.data());
+  blocks.resize(static_cast<std::size_t>(count));
+  return blocks;
+}
+
+/// No bound covers rows that choose other blocks once q and k are rounded.
+void excuse_other_choices(verdict& v, place const& at, any_selector const& exact,
+                          any_selector const& select, tensor_view<float const> const& q,
+                          results const& slack) {
+  for (index t = 0; t < q.tokens; ++t) {
+    for (index h = 0; h < q.heads; ++h) {
+      ++v.rows;
+      if (chosen(select, at, q, t, h) == chosen(exact, at, at.q, t, h)) continue;
+      ++v.others;
+      std::fill_n(slack.out_view.row(t, h), slack.out_view.dim, infinity);
+      *slack.lse_view.row(t, h) = *slack.lse_sink_view.row(t, h) = infinity;
+    }
+  }
+}
+
+/// A sequence whose q, k, v and out are of T, in every way there is, against the expected rows.
+/// `cuts` are where a prompt is cut for the rolling cache; at random if empty.
+template <class T>
+void check_sequence_as(verdict& v, run_options const& o, place const& at, expectation const& want,
+                       std::vector<index> const& cuts) {
+  constexpr bool narrow = !std::is_same_v<T, float>;
   // Padding is no key: it is sliced off, and positions begin behind it. Queries of padding stand
   // before position 0, where a mask that looks back shows nothing; another is told so.
   bool const behind = o.of.looks_back() || at.first_query >= at.real.begin;
-  sequence const s{.q = at.q,
-                   .k = at.k.slice(at.real),
-                   .v = at.v.slice(at.real),
-                   .first_query = at.first_query - at.real.begin,
-                   .mask = behind ? o.of.exact() : any_mask(left_padded{0, o.of.wide()}),
-                   .select = at.select};
-  results const to(s.q.tokens, s.q.heads, s.v.dim);
+  rows_as<T> const q(at.q);
+  rows_as<T> k(at.k), values(at.v);
+  k.hide_outside(at.real), values.hide_outside(at.real);
+  stored_view const all_k = k.view(), all_v = values.view();
+  sequence s{.q = q.view(),
+             .k = all_k.slice(at.real),
+             .v = all_v.slice(at.real),
+             .first_query = at.first_query - at.real.begin,
+             .mask = behind ? o.of.exact() : any_mask(left_padded{0, o.of.wide()})};
+  std::optional<kept_means> means;
+  if (at.block > 0 && !at.real.empty())
+    s.select = moba(means.emplace(v, s.k, at.block).means, at.top_k);
+
+  tensor_view<float const> const real_k = at.k.slice(at.real), real_v = at.v.slice(at.real);
+  results const slack = rounding_slack<T, T>(o.scale, o.allowed, at.q, real_k, real_v, want.out);
+  leeway const besides = leeway_of<T>(slack);
+  if constexpr (narrow) {
+    if (s.select) {
+      kept_means const exact(v, real_k, at.block);
+      excuse_other_choices(v, at, moba(exact.means, at.top_k), s.select, q.floats(), slack);
+    }
+  }
+  results const to = s.answer();
   range const all{0, s.q.tokens};
   run_whole(v, o, s, to);
-  compare_rows(v, o.allowed, to, want, all);
+  compare_rows(v, o.allowed, to, want, all, besides);
 
   // Left-padded: positions are slots, and the padding is there.
-  if (at.real.begin > 0 && !at.select) {
+  if (at.real.begin > 0 && !s.select) {
     index const pad = at.real.begin;
     sequence slots = s;
     slots.first_key = pad;
     slots.first_query = at.first_query;
     slots.mask = left_padded{pad, o.of.wide()};
     run_whole(v, o, slots, to);
-    compare_rows(v, o.allowed, to, want, all);
-    results const whole(s.q.tokens, s.q.heads, s.v.dim);
-    slots.k = at.k, slots.v = at.v, slots.first_key = 0;
+    compare_rows(v, o.allowed, to, want, all, besides);
+    results const whole = s.answer();
+    slots.k = all_k, slots.v = all_v, slots.first_key = 0;
     slots.mask = left_padded{pad, o.of.wide()} & key_padding{at.real};
     run_whole(v, o, slots, whole);
     if (whole.bits() != to.bits()) v.fail("padding that is there gives other bits");
@@ -401,17 +315,25 @@ void check_sequence(verdict& v, run_options const& o, place const& at, expectati
   index const first = max_of(0, -s.first_query);
   if (!o.of.looks_back() || s.first_query + s.q.tokens != s.k.tokens || first >= s.q.tokens) return;
   range const rolled{first, s.q.tokens};
-  run_rolling<f32>(v, o, s, to, first, cuts);
+  run_rolling<T>(v, o, s, to, first, cuts);
   v.rolled = true;
-  compare_rows(v, o.allowed, to, want, rolled);
-  if (s.select) return;  // another block may be chosen, which no bound covers
-  auto const narrow = [&]<class T>(std::type_identity<T>) {
-    run_rolling<T>(v, o, s, to, first, cuts);
-    results const slack = storage_slack<T>(o.scale, s.q, s.k, s.v);
-    compare_rows(v, o.allowed, to, want, rolled, &slack);
-  };
-  narrow(std::type_identity<bf16>{});
-  narrow(std::type_identity<f16>{});
+  compare_rows(v, o.allowed, to, want, rolled, besides);
+  if constexpr (narrow) {
+    if (s.select) return;  // another block may be chosen, which no bound covers
+    s.q = at.q, s.k = real_k, s.v = real_v;
+    results const floats = s.answer();
+    run_rolling<T>(v, o, s, floats, first, cuts);
+    results const stored =
+        rounding_slack<float, T>(o.scale, o.allowed, at.q, real_k, real_v, want.out);
+    compare_rows(v, o.allowed, floats, want, rolled, {&stored, &verdict::stored});
+  }
+}
+
+void check_sequence(verdict& v, run_options const& o, place const& at, expectation const& want,
+                    std::vector<index> const& cuts = {}) {
+  for_each_type(
+      {at.q, at.k.slice(at.real), at.v.slice(at.real)},
+      [&]<class T>(std::type_identity<T>) { check_sequence_as<T>(v, o, at, want, cuts); });
 }
 
 // --- the kinds -----------------------------------------------------------------------------------
@@ -464,40 +386,15 @@ void run_dense(verdict& v, golden_case& c) {
   v.checked = all.compared();
 }
 
-/// Means of the blocks of one sequence's keys, taken in pieces.
-struct kept_means {
-  block_shape shape;
-  aligned_memory bytes;
-  block_means means;
-
-  kept_means(verdict& v, tensor_view<float const> k, index block)
-      : shape{.block = block,
-              .blocks = k.tokens / block + 1,
-              .kv_heads = k.heads,
-              .head_dim = k.dim},
-        bytes(block_means::required_bytes(shape)),
-        means(bytes, shape) {
-    for (index at = 0; at < k.tokens; at += 7) {
-      v.require(means.append(k.slice({at, min_of(at + 7, k.tokens)})));
-    }
-  }
-};
-
 /// Each row's choice against `sel` [tokens, heads, blocks], 1 where a block is attended.
-void compare_choices(verdict& v, any_selector const& select, place const& at,
-                     tensor_view<float const> sel) {
-  std::vector<index> chosen(static_cast<std::size_t>(select.most()));
+void compare_choices(verdict& v, place const& at, tensor_view<float const> sel) {
+  kept_means const kept(v, at.k.slice(at.real), at.block);
+  any_selector const select = moba(kept.means, at.top_k);
   for (index t = 0; t < at.q.tokens; ++t) {
     for (index h = 0; h < at.q.heads; ++h) {
-      index const count = select.choose({.q = at.q.row(t, h),
-                                         .position = at.first_query + t,
-                                         .q_head = h,
-                                         .kv_head = h / (at.q.heads / at.k.heads),
-                                         .keys = {0, at.k.tokens}},
-                                        chosen.data());
+      std::vector<index> const blocks = chosen(select, at, at.q, t, h);
       for (index b = 0; b < sel.dim; ++b) {
-        bool const taken =
-            std::find(chosen.data(), chosen.data() + count, b) != chosen.data() + count;
+        bool const taken = std::find(blocks.begin(), blocks.end(), b) != blocks.end();
         if (taken != (sel.row(t, h)[b] != 0.0f)) v.fail("other blocks are chosen");
       }
     }
@@ -538,49 +435,56 @@ void run_varlen(verdict& v, golden_case& c) {
     range const rows{q_at[i], q_at[i] + defined_rows(count, lens[i], real[i])};
     padded = padded || real[i] != range{0, lens[i]};
     place at{q.slice(rows), k.slice(keys), values.slice(keys), lens[i] - count, real[i]};
-    std::optional<kept_means> kept;
     if (block > 0 && lens[i] > 0) {
-      kept.emplace(v, at.k.slice(at.real), block);
-      at.select = moba(kept->means, c.number("moba_topk"));
-      if (sel) compare_choices(v, at.select, at, sel->item(0, false).slice(rows));
+      at.block = block, at.top_k = c.number("moba_topk");
+      if (sel) compare_choices(v, at, sel->item(0, false).slice(rows));
     }
     check_sequence(v, o, at, want.slice(rows));
   }
   v.checked = all.compared() + (sel ? ", choices" : "") + ", a call per document";
   if (padded || q_at != k_at || block > 0) return;
-  sequence const packed{
-      .q = q, .k = k, .v = values, .mask = each_document{std::span(k_at), o.of.wide()}};
-  results const to(q_len, q.heads, values.dim);
-  run_whole(v, o, packed, to);
-  compare_rows(v, o.allowed, to, want, {0, q_len});
+  for_each_type({q, k, values}, [&]<class T>(std::type_identity<T>) {
+    rows_as<T> const q_rows(q), k_rows(k), v_rows(values);
+    sequence const packed{.q = q_rows.view(),
+                          .k = k_rows.view(),
+                          .v = v_rows.view(),
+                          .mask = each_document{std::span(k_at), o.of.wide()}};
+    results const to = packed.answer();
+    run_whole(v, o, packed, to);
+    results const slack = rounding_slack<T, T>(o.scale, o.allowed, q, k, values, want.out);
+    compare_rows(v, o.allowed, to, want, {0, q_len}, leeway_of<T>(slack));
+  });
   v.checked += ", and one for all";
 }
 
-/// What a codec makes of a row.
-template <class Codec>
-std::vector<float> as_stored(float const* row, index dim) {
-  using kind = codec_of<Codec>;
-  std::vector<std::byte> bytes(static_cast<std::size_t>(kind::row_bytes(dim)));
-  std::vector<float> floats(static_cast<std::size_t>(dim));
-  kind{}.template encode<default_arch>(row, dim, 0, bytes.data());
-  kind{}.template read<default_arch>({bytes.data(), 0, 0, 0, 1, dim}, floats.data());
-  return floats;
-}
+/// The arrays of a case that is fed step by step: as many keys as queries.
+struct step_arrays {
+  golden_tensor q_array, k_array, v_array, out_array;
+  tensor_view<float const> q, k, v, out;
 
-template <class Codec>
-void run_rolling_steps_as(verdict& v, golden_case& c) {
+  explicit step_arrays(golden_case& c) {
+    auto const read = [&](char const* name, char const* heads, char const* dim) {
+      return c.floats(name, {c.number("q_len"), c.number(heads), c.number(dim)});
+    };
+    q_array = read("q", "q_heads", "head_dim");
+    k_array = read("k", "kv_heads", "head_dim");
+    v_array = read("v", "kv_heads", "v_head_dim");
+    out_array = read("out", "q_heads", "v_head_dim");
+    q = q_array.item(0, false), k = k_array.item(0, false), v = v_array.item(0, false);
+    out = out_array.item(0, false);
+  }
+};
+
+/// q, out and fresh rows of T, kept as Stored.
+template <class T, class Stored>
+void run_rolling_steps_as(verdict& v, golden_case& c, step_arrays const& all) {
   run_options const o = options_of(c);
   index const batch = c.number("batch");
-  index const q_len = c.number("q_len");
-  index const q_heads = c.number("q_heads");
-  index const kv_heads = c.number("kv_heads");
-  index const head_dim = c.number("head_dim");
-  index const v_dim = c.number("v_head_dim");
+  index const q_len = all.q.tokens;
+  index const kv_heads = all.k.heads;
+  index const head_dim = all.k.dim;
+  index const v_dim = all.v.dim;
   index const window = c.number("window");
-  golden_tensor const q = c.floats("q", {q_len, q_heads, head_dim});
-  golden_tensor const k = c.floats("k", {q_len, kv_heads, head_dim});
-  golden_tensor const values = c.floats("v", {q_len, kv_heads, v_dim});
-  golden_tensor const out = c.floats("out", {q_len, q_heads, v_dim});
   if (window < 1) return c.fail("a rolling case has a window");
   golden_tensor const cache_k = c.floats("cache_k", {batch, window, kv_heads, head_dim});
   golden_tensor const cache_v = c.floats("cache_v", {batch, window, kv_heads, v_dim});
@@ -593,38 +497,39 @@ void run_rolling_steps_as(verdict& v, golden_case& c) {
 
   cache_shape const shape{
       .window = window, .kv_heads = kv_heads, .head_dim = head_dim, .v_dim = v_dim};
+  using ring = rolling_cache<elements<Stored>>;
   std::vector<aligned_memory> memory;
-  std::vector<rolling_cache<Codec>> caches;
+  std::vector<ring> caches;
   for (index b = 0; b < batch; ++b) {
-    memory.emplace_back(rolling_cache<Codec>::required_bytes(shape));
+    memory.emplace_back(ring::required_bytes(shape));
     caches.emplace_back(memory.back(), shape);
   }
-  results const to(q_len, q_heads, v_dim);
+  rows_as<T> const q_rows(all.q), k_rows(all.k), v_rows(all.v);
+  results const to(q_len, all.q.heads, v_dim, type_of<T>);
   index at = 0;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    rolling_cache<Codec>& cache = caches[i % static_cast<std::size_t>(batch)];
+    ring& cache = caches[i % static_cast<std::size_t>(batch)];
     range const piece{at, at + steps[i]};
-    auto const new_k = k.item(0, false).slice(piece);
-    auto const new_v = values.item(0, false).slice(piece);
-    attention const call{.q = q.item(0, false).slice(piece),
+    stored_view const new_k = k_rows.view().slice(piece);
+    stored_view const new_v = v_rows.view().slice(piece);
+    attention const call{.q = q_rows.view().slice(piece),
                          .kv = joined(cache, new_k, new_v),
                          .mask = o.of.exact(),
                          .score = o.score(),
                          .sink_logits = o.sink_logits,
                          .scale = o.scale};
-    run(v, call, to, piece);
+    run_defined(v, o.allowed, call, to, piece);
     v.require(cache.append(new_k, new_v));
     at = piece.end;
   }
-  bool const narrow = !std::is_same_v<Codec, f32>;
-  results const slack =
-      storage_slack<Codec>(o.scale, q.item(0, false), k.item(0, false), values.item(0, false));
-  compare(v, o.allowed, "out", to.out_view, out.item(0, false),
-          narrow ? slack.out_view : tensor_view<float>());
+  results const slack = rounding_slack<T, Stored>(o.scale, o.allowed, all.q, all.k, all.v, all.out);
+  bool const stored = std::is_same_v<T, float> && !std::is_same_v<Stored, float>;
+  compare_rows(v, o.allowed, to, {.out = all.out}, {0, q_len},
+               stored ? leeway{&slack, &verdict::stored} : leeway_of<T>(slack));
 
   // Slot by slot: position p lies at p mod window; a slot without one is 0 in the expected cache.
   for (index b = 0; b < batch; ++b) {
-    rolling_cache<Codec> const& cache = caches[static_cast<std::size_t>(b)];
+    ring const& cache = caches[static_cast<std::size_t>(b)];
     range const held = cache.positions();
     for (index slot = 0; slot < window; ++slot) {
       index const position = held.begin + ((slot - held.begin) % window + window) % window;
@@ -638,7 +543,8 @@ void run_rolling_steps_as(verdict& v, golden_case& c) {
         auto const check_row = [&](char const* what, stored_rows const& rows, index dim,
                                    float const* expected) {
           std::vector<float> floats(static_cast<std::size_t>(dim));
-          std::vector<float> const want = as_stored<Codec>(expected, dim);
+          std::vector<float> want(expected, expected + dim);
+          for (float& x : want) x = static_cast<float>(Stored(x));
           compare(v, {}, what, {got.floats(rows, dim, floats.data()), 1, 1, dim},
                   {want.data(), 1, 1, dim});
         };
@@ -651,51 +557,79 @@ void run_rolling_steps_as(verdict& v, golden_case& c) {
 }
 
 void run_rolling_steps(verdict& v, golden_case& c) {
-  run_rolling_steps_as<f32>(v, c);
-  run_rolling_steps_as<bf16>(v, c);
-  run_rolling_steps_as<f16>(v, c);
+  step_arrays const all(c);
+  if (!c.ok()) return;
+  for_each_type({all.q, all.k, all.v}, [&]<class T>(std::type_identity<T>) {
+    run_rolling_steps_as<T, T>(v, c, all);
+    if (!std::is_same_v<T, float>) run_rolling_steps_as<float, T>(v, c, all);
+  });
+}
+
+/// What no number of a row exceeds in magnitude, however its pairs (d, d + dim / 2) are turned. Turns
+/// keep lengths, so the errors of rounded pairs keep to the same bound, that of what is here.
+tensor turned_most(tensor_view<float const> const& from) {
+  tensor most(from.tokens, from.heads, from.dim);
+  index const half = from.dim / 2;
+  for (index t = 0; t < from.tokens; ++t) {
+    for (index h = 0; h < from.heads; ++h) {
+      float const* const row = from.row(t, h);
+      for (index d = 0; d < from.dim; ++d) {
+        most.view.row(t, h)[d] = std::hypot(row[d], row[d < half ? d + half : d - half]);
+      }
+    }
+  }
+  return most;
 }
 
 /// A token a step; keys are kept before RoPE (rotate-half, theta 10000) and turned to their place.
-void run_streaming(verdict& v, golden_case& c) {
+template <class T>
+void run_streaming_as(verdict& v, golden_case& c, step_arrays const& all) {
   run_options const o = options_of(c);
-  index const tokens = c.number("q_len");
-  index const q_heads = c.number("q_heads");
-  index const kv_heads = c.number("kv_heads");
-  index const head_dim = c.number("head_dim");
-  index const v_dim = c.number("v_head_dim");
-  golden_tensor const q = c.floats("q", {tokens, q_heads, head_dim});
-  golden_tensor const k = c.floats("k", {tokens, kv_heads, head_dim});
-  golden_tensor const values = c.floats("v", {tokens, kv_heads, v_dim});
-  golden_tensor const out = c.floats("out", {tokens, q_heads, v_dim});
-  if (!c.ok()) return;
+  index const tokens = all.q.tokens;
+  index const q_heads = all.q.heads;
+  index const head_dim = all.q.dim;
   cache_shape const shape{.window = c.number("window"),
-                          .kv_heads = kv_heads,
+                          .kv_heads = all.k.heads,
                           .head_dim = head_dim,
-                          .v_dim = v_dim,
+                          .v_dim = all.v.dim,
                           .sinks = c.number("sink_tokens")};
-  aligned_memory memory(rolling_cache<f32>::required_bytes(shape));
-  rolling_cache<f32> cache(memory, shape);
+  if (!c.ok()) return;
+  using ring = rolling_cache<elements<T>>;
+  aligned_memory memory(ring::required_bytes(shape));
+  ring cache(memory, shape);
   v.require(cache.check());
   if (!v.failure.empty()) return;
   rope const by{.dim = head_dim};
   index const places = shape.capacity();
   aligned_memory angles(rope_table::required_bytes(by, places));
   rope_table const table = rope_table::make(angles, by, places);
-  results const to(tokens, q_heads, v_dim);
+  rows_as<T> const k_rows(all.k), v_rows(all.v);
+  results const to(tokens, q_heads, all.v.dim, type_of<T>);
   for (index t = 0; t < tokens; ++t) {
     range const step{t, t + 1};
-    v.require(cache.append(k.item(0, false).slice(step), values.item(0, false).slice(step)));
+    v.require(cache.append(k_rows.view().slice(step), v_rows.view().slice(step)));
     relative const kv(cache, table);
     tensor own_q(1, q_heads, head_dim);
     for (index h = 0; h < q_heads; ++h) {
       float* const row = own_q.view.row(0, h);
-      std::copy_n(q.item(0, false).row(t, h), head_dim, row);
+      std::copy_n(all.q.row(t, h), head_dim, row);
       table.turn(kv.positions().end - 1, row);
     }
-    run(v, {.q = own_q.view, .kv = kv, .mask = causal{}, .scale = o.scale}, to, step);
+    rows_as<T> const step_q(own_q.view);
+    attention const call{.q = step_q.view(), .kv = kv, .mask = causal{}, .scale = o.scale};
+    run_defined(v, o.allowed, call, to, step);
   }
-  compare(v, o.allowed, "out", to.out_view, out.item(0, false));
+  tensor const most_q = turned_most(all.q), most_k = turned_most(all.k);
+  results const slack =
+      rounding_slack<T, T>(o.scale, o.allowed, most_q.view, most_k.view, all.v, all.out);
+  compare_rows(v, o.allowed, to, {.out = all.out}, {0, tokens}, leeway_of<T>(slack));
+}
+
+void run_streaming(verdict& v, golden_case& c) {
+  step_arrays const all(c);
+  if (!c.ok()) return;
+  for_each_type({all.q, all.k, all.v},
+                [&]<class T>(std::type_identity<T>) { run_streaming_as<T>(v, c, all); });
   v.checked = "out, keys turned to their place in a ring with sinks";
 }
 
@@ -715,15 +649,35 @@ void run_merge(verdict& v, golden_case& c) {
   golden_tensor const lse = c.floats("lse", {batch, q_len, heads});
   if (!c.ok()) return;
   index const tokens = batch * q_len;
-  std::vector<partial> all;
-  for (index i = 0; i < parts; ++i) {
-    all.push_back({{part_out.values.data() + i * tokens * heads * dim, tokens, heads, dim},
-                   {part_lse.values.data() + i * tokens * heads, tokens, heads, 1}});
-  }
-  results const to(tokens, heads, dim);
-  v.require(merge(all, to.out_view, to.lse_view));
-  compare(v, allowed, "out", to.out_view, {out.values.data(), tokens, heads, dim});
-  compare(v, allowed, "lse", to.lse_view, {lse.values.data(), tokens, heads, 1});
+  expectation const want{.out = {out.values.data(), tokens, heads, dim},
+                         .lse = tensor_view<float const>(lse.values.data(), tokens, heads, 1)};
+  tensor_view<float const> const all_parts(part_out.values.data(), parts * tokens, heads, dim);
+  for_each_type({all_parts}, [&]<class T>(std::type_identity<T>) {
+    // Weights stay and sum to 1: results move by no more than a part does, and are rounded.
+    results const to(tokens, heads, dim, type_of<T>), slack(tokens, heads, dim);
+    std::deque<rows_as<T>> rows;
+    std::vector<partial> all;
+    for (index i = 0; i < parts; ++i) {
+      range const own{i * tokens, (i + 1) * tokens};
+      tensor_view<float const> const part = all_parts.slice(own);
+      tensor_view<float const> const weight(part_lse.values.data() + own.begin * heads, tokens,
+                                            heads, 1);
+      all.push_back({rows.emplace_back(part).view(), weight});
+      for (index t = 0; t < tokens; ++t) {
+        for (index h = 0; h < heads; ++h) {
+          if (*weight.row(t, h) == -infinity) continue;
+          for (index d = 0; d < dim; ++d) {
+            float& most = slack.out_view.row(t, h)[d];
+            most = std::max(most, static_cast<float>(rounding_of<T>(part.row(t, h)[d])));
+          }
+        }
+      }
+    }
+    add_rounding(slack, type_of<T>, allowed, want.out);
+    to.write({0, tokens},
+             [&](output_view const& merged) { v.require(merge(all, merged, to.lse_view)); });
+    compare_rows(v, allowed, to, want, {0, tokens}, leeway_of<T>(slack));
+  });
   v.checked = "out and lse";
 }
 
@@ -732,6 +686,28 @@ float largest(golden_tensor const& of) {
   float most = 0.0f;
   for (float const x : of.values) most = std::max(most, std::abs(x));
   return most;
+}
+
+/// Attention of item b's queries over stored keys and values that stand for k and v [kv_len, ...].
+void check_stored(verdict& v, golden_case& c, run_options const& o, arrays const& all, index b,
+                  any_source const& kv, tensor_view<float const> k,
+                  tensor_view<float const> values) {
+  expectation const want = all.expected(b);
+  for_each_type({all.item(all.q, b)}, [&]<class T>(std::type_identity<T>) {
+    rows_as<T> const q(all.item(all.q, b));
+    attention const call{.q = q.view(),
+                         .kv = kv,
+                         .mask = o.of.exact(),
+                         .score = o.score(),
+                         .first_query = c.number("q_offset"),
+                         .scale = o.scale};
+    range const rows{0, call.q.tokens};
+    results const to(call.q.tokens, call.q.heads, values.dim, type_of<T>);
+    run_defined(v, o.allowed, call, to, rows);
+    results const slack =
+        rounding_slack<T, float>(o.scale, o.allowed, all.item(all.q, b), k, values, want.out);
+    compare_rows(v, o.allowed, to, want, rows, leeway_of<T>(slack));
+  });
 }
 
 /// Bit for bit: what is stored of k and v, what is read from the stored codes; and attention over
@@ -744,10 +720,11 @@ void check_coded(verdict& v, golden_case& c, run_options const& o, arrays const&
   index const heads = c.number("kv_heads");
   auto const check_half = [&](auto const& of, char const* name, golden_tensor const& from,
                               std::vector<std::byte> const& bytes, index dim) {
-    golden_tensor const read = c.floats((std::string(name) + "_deq").c_str(), from.shape);
+    golden_tensor read = c.floats((std::string(name) + "_deq").c_str(), from.shape);
     index const row_bytes = of.row_bytes(dim);
-    if (!c.ok()) return;
-    if (std::ssize(bytes) != tokens * heads * row_bytes) return c.fail("codes have another size");
+    if (c.ok() && std::ssize(bytes) != tokens * heads * row_bytes)
+      c.fail("codes have another size");
+    if (!c.ok()) return read;
     std::vector<std::byte> row(static_cast<std::size_t>(row_bytes));
     std::vector<float> floats(static_cast<std::size_t>(dim));
     for (index i = 0; i < tokens * heads; ++i) {
@@ -759,9 +736,10 @@ void check_coded(verdict& v, golden_case& c, run_options const& o, arrays const&
         v.fail(std::string("other floats from the codes of ") + name);
       }
     }
+    return read;
   };
-  check_half(k_codec, "k", all.k, k_stored, c.number("head_dim"));
-  check_half(v_codec, "v", all.v, v_stored, c.number("v_head_dim"));
+  golden_tensor const k_read = check_half(k_codec, "k", all.k, k_stored, c.number("head_dim"));
+  golden_tensor const v_read = check_half(v_codec, "v", all.v, v_stored, c.number("v_head_dim"));
   index const kv_len = c.number("kv_len");
   for (index b = 0; b < c.number("batch") && v.failure.empty() && c.ok(); ++b) {
     auto const item = [&](auto const& of, std::vector<std::byte> const& bytes, index dim) {
@@ -771,15 +749,8 @@ void check_coded(verdict& v, golden_case& c, run_options const& o, arrays const&
     };
     auto const k = item(k_codec, k_stored, c.number("head_dim"));
     auto const values = item(v_codec, v_stored, c.number("v_head_dim"));
-    attention const call{.q = all.item(all.q, b),
-                         .kv = contiguous(k, values),
-                         .mask = o.of.exact(),
-                         .score = o.score(),
-                         .first_query = c.number("q_offset"),
-                         .scale = o.scale};
-    results const to(call.q.tokens, call.q.heads, c.number("v_head_dim"));
-    run(v, call, to, {0, call.q.tokens});
-    compare_rows(v, o.allowed, to, all.expected(b), {0, call.q.tokens});
+    check_stored(v, c, o, all, b, contiguous(k, values), k_read.item(b, true),
+                 v_read.item(b, true));
   }
 }
 
@@ -848,15 +819,7 @@ void run_kivi(verdict& v, golden_case& c, run_options const& o, arrays const& al
         }
       }
     }
-    attention const call{.q = all.item(all.q, b),
-                         .kv = kept,
-                         .mask = o.of.exact(),
-                         .score = o.score(),
-                         .first_query = c.number("q_offset"),
-                         .scale = o.scale};
-    results const to(call.q.tokens, call.q.heads, dims[1]);
-    run(v, call, to, {0, call.q.tokens});
-    compare_rows(v, o.allowed, to, all.expected(b), {0, call.q.tokens});
+    check_stored(v, c, o, all, b, kept, deq[0].item(b, true), deq[1].item(b, true));
   }
   // Values: the file's codes, scales and zeros as rows.
   auto const v_codes = c.bytes("v_codes");
@@ -948,6 +911,33 @@ verdict run_case(golden_case& c) {
   return v;
 }
 
+/// What has been done with numbers of 16 bits, and how much of its bounds that took.
+std::string of_16_bits(verdict const& v) {
+  char text[240];
+  std::string all;
+  if (v.stored > 0) {
+    std::snprintf(text, sizeof text, ", again stored as bf16 and f16 (%.0f %% of its bound)",
+                  100 * v.stored);
+    all += text;
+  }
+  if (v.rounded > 0) {
+    std::snprintf(text, sizeof text, ", all in bf16 and f16 (%.0f %% of its bound",
+                  100 * v.rounded);
+    all += text;
+    if (v.others > 0) {
+      std::snprintf(text, sizeof text, " but for %" PRId64 " of %" PRId64 " choices", v.others,
+                    v.rows);
+      all += text;
+    }
+    if (v.defined > 0) {
+      std::snprintf(text, sizeof text, ", %.0f %% over the rounded rows", 100 * v.defined);
+      all += text;
+    }
+    all += ")";
+  }
+  return all;
+}
+
 int run_directory(char const* directory) {
   std::vector<golden_case> cases = read_cases(directory);
   int passed = 0;
@@ -961,15 +951,10 @@ int run_directory(char const* directory) {
                   v.failure.c_str());
     } else {
       ++passed;
-      char narrow[80] = "";
-      if (v.narrow_error > 0) {
-        std::snprintf(narrow, sizeof narrow,
-                      ", again stored as bf16 and f16 (%.0f %% of its bound)",
-                      100 * v.narrow_error);
-      }
       std::printf("PASS %s %s %.2g %.2g %s%s%s%s\n", c.name.c_str(), c.kind.c_str(), v.error,
                   allowed, v.checked.c_str(), v.padded ? ", again with its padding" : "",
-                  v.rolled ? ", again in pieces through a rolling cache" : "", narrow);
+                  v.rolled ? ", again in pieces through a rolling cache" : "",
+                  of_16_bits(v).c_str());
     }
   }
   std::printf("%d passed, %d failed, 0 skipped\n", passed, failed);
