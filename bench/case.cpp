@@ -44,9 +44,9 @@ index positive(std::string_view digits, std::string_view word) { return at_least
 class words {
  public:
   words(std::vector<std::string_view> const& list) {
-    static constexpr std::array known{"storage", "mask",    "len",    "kv",         "heads", "dim",
-                                      "vdim",    "threads", "layout", "source",     "block", "topk",
-                                      "softcap", "alibi",   "bias",   "sink_logits"};
+    static constexpr std::array known{
+        "storage", "q",      "out",    "mask",  "len",  "kv",      "heads", "dim",  "vdim",
+        "threads", "layout", "source", "block", "topk", "softcap", "alibi", "bias", "sink_logits"};
     for (std::string_view const word : list) {
       std::size_t const equals = word.find('=');
       std::string_view const key = word.substr(0, equals);
@@ -258,8 +258,7 @@ void parse_selection(words const& given, bool moba, bench_case& c) {
 /// Refuses what this machine has no memory for, naming the word with the largest number.
 void check_memory(words const& given, bench_case const& c) {
   using oriel::saturating_add, oriel::saturating_mul;
-  index const outer = saturating_mul(saturating_mul(c.q_len, c.q_heads), sizeof(float));
-  index const queries = saturating_mul(outer, saturating_add(c.dim, c.v_dim));
+  index const queries = saturating_add(c.q_bytes(), c.out_bytes());
   index const pairs = saturating_mul(c.q_len, c.held_rows());
   bool const dense = std::any_of(c.mask.begin(), c.mask.end(),
                                  [](mask_term const& t) { return t.what == term::dense; });
@@ -278,6 +277,13 @@ void check_memory(words const& given, bench_case const& c) {
   consider("len", c.q_len);
   consider("kv", c.kv);
   refuse(largest, "the case needs more than 60 % of this machine's memory");
+}
+
+/// Of q_len rows of each query head.
+index bytes_of_rows(bench_case const& c, index dim, oriel::element_type type) noexcept {
+  index const rows = oriel::saturating_mul(c.q_len, c.q_heads);
+  index const size = type == oriel::element_type::f32 ? sizeof(float) : sizeof(oriel::bf16);
+  return oriel::saturating_mul(oriel::saturating_mul(rows, dim), size);
 }
 
 }  // namespace
@@ -312,6 +318,9 @@ index bench_case::row_bytes() const noexcept {
   });
 }
 
+index bench_case::q_bytes() const noexcept { return bytes_of_rows(*this, dim, q_type); }
+index bench_case::out_bytes() const noexcept { return bytes_of_rows(*this, v_dim, out_type); }
+
 bench_case parse_case(std::string_view text) {
   std::vector<std::string_view> list = split(text, " \t\n");
   std::erase(list, std::string_view{});
@@ -338,6 +347,14 @@ bench_case parse_case(std::string_view text) {
                                     {"q8_0", storage::q8_0},
                                     {"q4_0", storage::q4_0}},
                                    storage::f32);
+  auto const elements = [&](std::string_view key) {
+    using oriel::element_type;
+    return given.choice<element_type>(
+        key, {{"f32", element_type::f32}, {"bf16", element_type::bf16}, {"f16", element_type::f16}},
+        element_type::f32);
+  };
+  c.q_type = elements("q");
+  c.out_type = elements("out");
   if (auto const mask = given.find("mask")) c.mask = parse_mask(*mask);
   switch (c.what) {
     case kind::prefill:
@@ -367,6 +384,10 @@ bench_case parse_case(std::string_view text) {
                                 source::contiguous);
   if (c.from == source::rolling && c.stored != storage::f32) {
     refuse(given.word("storage"), "a rolling source stores f32 here");
+  }
+  if (c.q_type != oriel::element_type::f32 && c.dim > oriel::max_coded_dim) {
+    refuse(given.word("q"), "of at most " + std::to_string(oriel::max_coded_dim) +
+                                " numbers a row: answers are not compared beyond");
   }
   for (index const dim : {c.dim, c.v_dim}) {
     oriel::status const s =

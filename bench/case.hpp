@@ -60,6 +60,8 @@ struct bench_case {
   layout memory = layout::tokens;
   source from = source::contiguous;
   storage stored = storage::f32;
+  oriel::element_type q_type = oriel::element_type::f32;    ///< of queries
+  oriel::element_type out_type = oriel::element_type::f32;  ///< of results
 
   /// Do rows choose their blocks, by MoBA's rule?
   bool chooses() const noexcept { return block > 0; }
@@ -70,6 +72,9 @@ struct bench_case {
   /// Bytes of a key and its value, and of `tokens` of them in all kv heads, as stored, saturating.
   index row_bytes() const noexcept;
   index kv_bytes(index tokens) const noexcept;
+  /// Bytes of queries and of results.
+  index q_bytes() const noexcept;
+  index out_bytes() const noexcept;
 };
 
 /// A case that can't be read; what() names the word at fault.
@@ -92,7 +97,8 @@ struct bad_case : std::runtime_error {
 /// block=   keys of a block that rows choose; topk= blocks of a row, its own included: moba needs
 ///          both, append and decode may have both
 /// storage= f32 | bf16 | f16 | int8 | int4 | q8_0 | q4_0, of keys and values; contiguous but for f32
-/// storage=f32 and threads=1 are defaults too.
+/// q=       f32 | bf16 | f16, of queries; out= of results
+/// storage=f32, q=f32, out=f32 and threads=1 are defaults too.
 ///
 /// mask=    terms joined by +, "and"; default causal:
 ///   full            every key; stands alone

@@ -17,6 +17,9 @@ inline constexpr char const* default_cases[] = {
     "decode storage=f32 kv=32768 heads=32:8 dim=128 layout=tokens threads=1",
     "decode storage=f32 mask=causal+window:4096 kv=32768 heads=32:8 dim=128 source=rolling",
     "decode storage=f32 kv=32768 heads=32:8 dim=128 threads=2",
+    // As a model of bf16 would call: keys, values, queries and results.
+    "prefill storage=bf16 q=bf16 out=bf16 len=4096 heads=8:2 dim=128",
+    "decode storage=bf16 q=bf16 out=bf16 kv=32768 heads=32:8 dim=128",
     // Every mask where at least 512 keys are seen in a row, to compare with causal.
     "prefill mask=causal+chunk:2048 len=8192 heads=8:2 dim=128",
     "prefill mask=causal+window:1024+sinks:4 len=8192 heads=8:2 dim=128",

@@ -10,7 +10,6 @@
 #include "limits.hpp"
 
 namespace bench {
-namespace {
 
 /// Unit-normal floats, fast: a table of a prime length that is read round and round.
 class normals {
@@ -38,6 +37,8 @@ class normals {
   std::vector<float> table_;
   index next_ = 0;
 };
+
+namespace {
 
 /// Of a call whose rows see all that the mask shows.
 visible_work count_visible(bench_case const& c, oriel::any_mask const& mask, oriel::range queries,
@@ -98,7 +99,7 @@ visible_work count_chosen(oriel::attention const& call) {
   oriel::range const queries = call.queries();
   oriel::any_selector const& select = call.select;
   std::vector<char> seen;
-  oriel::tensor_view<float const> const q = call.q.as<float>();
+  std::vector<float> row(static_cast<std::size_t>(call.q.dim));
   std::vector<index> chosen(static_cast<std::size_t>(select.most()));
   for (index kv_head = 0; kv_head < call.heads().kv_heads; ++kv_head) {
     seen.assign(static_cast<std::size_t>(held.size()), char{0});
@@ -110,7 +111,12 @@ visible_work count_chosen(oriel::attention const& call) {
           add_row(call.mask, query, held, held.begin, seen, work);
           continue;
         }
-        index const count = select.choose({q.row(t, h), query, h, kv_head, held}, chosen.data());
+        call.q.visit([&](auto const& q) {
+          auto const* const from = q.row(t, h);
+          for (index d = 0; d < q.dim; ++d)
+            row[static_cast<std::size_t>(d)] = static_cast<float>(from[d]);
+        });
+        index const count = select.choose({row.data(), query, h, kv_head, held}, chosen.data());
         for (index i = 0; i < count; ++i) {
           index const begin = chosen[static_cast<std::size_t>(i)] * select.block();
           oriel::range const block = intersect(held, oriel::range{begin, begin + select.block()});
@@ -165,6 +171,28 @@ oriel::cache_shape ring_shape(bench_case const& c, index rows) {
 
 }  // namespace
 
+element_tensor::element_tensor(oriel::element_type type, index tokens, index heads, index dim)
+    : type_(type), tokens_(tokens), heads_(heads), dim_(dim) {
+  std::size_t const each = type == oriel::element_type::f32 ? sizeof(float) : sizeof(oriel::bf16);
+  bytes_.resize(static_cast<std::size_t>(size()) * each);
+}
+
+oriel::output_view element_tensor::view() noexcept {
+  auto const of = [&]<class T>(T* data) { return oriel::output_view(data, tokens_, heads_, dim_); };
+  switch (type_) {
+    case oriel::element_type::bf16: return of(reinterpret_cast<oriel::bf16*>(bytes_.data()));
+    case oriel::element_type::f16: return of(reinterpret_cast<oriel::f16*>(bytes_.data()));
+    case oriel::element_type::f32: break;
+  }
+  return of(reinterpret_cast<float*>(bytes_.data()));
+}
+
+void element_tensor::set(std::vector<float> const& numbers) noexcept {
+  view().visit([&]<class T>(oriel::tensor_view<T> const& to) {
+    std::transform(numbers.begin(), numbers.end(), to.data, [](float x) { return T(x); });
+  });
+}
+
 problem::problem(bench_case const& c)
     : case_(c),
       held_(c.held_rows()),
@@ -174,8 +202,8 @@ problem::problem(bench_case const& c)
       visible_(all_),
       instance_bytes_(oriel::round_up(c.kv_bytes(held_), oriel::storage_alignment)),
       instances_(1),
-      q_(static_cast<std::size_t>(c.q_len * c.q_heads * c.dim)),
-      out_(static_cast<std::size_t>(c.q_len * c.q_heads * c.v_dim)),
+      q_(c.q_type, c.q_len, c.q_heads, c.dim),
+      out_(c.out_type, c.q_len, c.q_heads, c.v_dim),
       plan_(oriel::plan_attend({.q_len = c.q_len,
                                 .kv_len = held_,
                                 .q_heads = c.q_heads,
@@ -183,7 +211,8 @@ problem::problem(bench_case const& c)
                                 .head_dim = c.dim,
                                 .chosen_blocks = c.top_k,
                                 .v_dim = c.v_dim,
-                                .coded = c.stored != storage::f32},
+                                .coded = c.stored != storage::f32,
+                                .narrow_q = c.q_type != oriel::element_type::f32},
                                c.threads)),
       workspace_(plan_.workspace_bytes()) {
   if (c.what != kind::prefill) {
@@ -278,7 +307,7 @@ oriel::coded_view<Codec, std::byte> problem::coded_at(Codec, index instance,
 template <class Codec>
 void problem::fill_coded(Codec codec) {
   normals random(20240607);
-  random.fill(q_.data(), static_cast<index>(q_.size()));
+  fill_queries(random);
   index const keys = case_.kv_heads * case_.dim;
   std::vector<float> row(static_cast<std::size_t>(std::max(keys, case_.kv_heads * case_.v_dim)));
   for (index i = 0; i < instances_; ++i) {
@@ -296,12 +325,18 @@ void problem::fill_coded(Codec codec) {
   }
 }
 
+void problem::fill_queries(normals& random) {
+  std::vector<float> numbers(static_cast<std::size_t>(q_.size()));
+  random.fill(numbers.data(), q_.size());
+  q_.set(numbers);
+}
+
 void problem::fill() {
   if (case_.stored != storage::f32) {
     return with_codec(case_.stored, [&](auto codec) { fill_coded(codec); });
   }
   normals random(20240607);
-  random.fill(q_.data(), static_cast<index>(q_.size()));
+  fill_queries(random);
   if (case_.from == source::contiguous) {
     auto const all = memory_->floats();
     random.fill(all.data(), static_cast<index>(all.size()));
@@ -365,12 +400,12 @@ oriel::attention problem::dense_call(index instance) {
                                    ? oriel::any_source(static_cast<oriel::rolling_cache<> const&>(
                                          rings_[static_cast<std::size_t>(instance)]))
                                    : oriel::any_source(contiguous_at(instance));
-  return {.q = {q_.data(), case_.q_len, case_.q_heads, case_.dim},
+  return {.q = q_.view().visit([](auto const& q) { return oriel::input_view(q); }),
           .kv = kv,
           .mask = mask_.mask(),
           .score = score_,
           .sink_logits = sink_logits_,
-          .out = {out_.data(), case_.q_len, case_.q_heads, case_.v_dim}};
+          .out = out_.view()};
 }
 
 double problem::useful_flops() const noexcept {
@@ -388,7 +423,7 @@ index problem::means_bytes() const noexcept {
 }
 
 index problem::tensor_bytes() const noexcept {
-  return case_.kv_bytes(held_) + static_cast<index>((q_.size() + out_.size()) * sizeof(float));
+  return case_.kv_bytes(held_) + case_.q_bytes() + case_.out_bytes();
 }
 
 double problem::ideal() const noexcept {

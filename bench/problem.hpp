@@ -2,6 +2,7 @@
 // The inputs of a case, in memory, ready to be attended.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <oriel/interop/owning.hpp>
 #include <vector>
@@ -12,11 +13,32 @@
 
 namespace bench {
 
+class normals;
+
 /// What a call has to look at, counted exactly.
 struct visible_work {
   index pairs = 0;  ///< (query, key) pairs of all query heads
   index rows = 0;   ///< (key, kv head) that at least one query sees
   index means = 0;  ///< (block, kv head) whose mean a row compares itself with
+};
+
+/// A packed tensor [tokens, heads, dim] of float, bf16 or f16, zeros at first.
+class element_tensor {
+ public:
+  element_tensor(oriel::element_type type, index tokens, index heads, index dim);
+
+  oriel::output_view view() noexcept;
+  std::vector<std::byte>& bytes() noexcept { return bytes_; }
+  index size() const noexcept { return tokens_ * heads_ * dim_; }
+  /// Rounds to nearest.
+  void set(std::vector<float> const& numbers) noexcept;
+
+ private:
+  oriel::element_type type_;
+  index tokens_;
+  index heads_;
+  index dim_;
+  std::vector<std::byte> bytes_;
 };
 
 /// A case with unit-normal q, k and v. Memory-bound cases get as many caches as it takes for them
@@ -35,7 +57,7 @@ class problem {
   oriel::attention call(index instance);
   /// The same without block selection.
   oriel::attention dense_call(index instance);
-  std::vector<float>& out() noexcept { return out_; }
+  element_tensor& out() noexcept { return out_; }
   built_mask const& mask() const noexcept { return mask_; }
   /// What the mask would take as a byte per pair.
   index dense_mask_bytes() const noexcept { return case_.q_len * held_; }
@@ -64,6 +86,7 @@ class problem {
   oriel::contiguous contiguous_at(index instance) const noexcept;
   double bytes_of(visible_work const& work) const noexcept;
   void fill();
+  void fill_queries(normals& random);
   template <class Codec>
   void fill_coded(Codec codec);
   void fill_score();
@@ -86,8 +109,8 @@ class problem {
   std::vector<oriel::aligned_bytes> means_memory_;
   std::vector<oriel::block_means> means_;
   double means_seconds_ = 0.0;
-  std::vector<float> q_;
-  std::vector<float> out_;
+  element_tensor q_;
+  element_tensor out_;
   std::vector<float> slopes_;
   std::vector<float> bias_;
   std::vector<float> sink_logits_;

@@ -3,6 +3,7 @@
 
 #include <Eigen/Core>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <random>
 #include <set>
@@ -15,12 +16,34 @@ constexpr double hidden = -std::numeric_limits<double>::infinity();
 
 using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-void compare(float const* answer, double const* truth, index dim, verdict& so_far) {
-  for (index d = 0; d < dim; ++d) {
-    double const error = std::abs(static_cast<double>(answer[d]) - truth[d]);
-    if (!(error <= so_far.error)) so_far.error = error;  // a NaN stays: nothing is <= NaN
-    so_far.largest = std::fmax(so_far.largest, std::abs(truth[d]));
-  }
+/// How far the truth is from the numbers that round to the answer.
+double error_of(float answer, double truth) { return std::abs(double{answer} - truth); }
+template <class T>
+double error_of(T answer, double truth) {
+  constexpr unsigned sign = 0x8000u;
+  unsigned const size = answer.bits & ~sign;
+  auto const number = [](unsigned bits) {
+    T x;
+    x.bits = static_cast<std::uint16_t>(bits);
+    return double{static_cast<float>(x)};
+  };
+  double const up = (number(size) + number(size + 1)) / 2;  // half-way to its neighbours
+  double const down = size == 0 ? -up : (number(size) + number(size - 1)) / 2;
+  double const x = (answer.bits & sign) != 0 ? -truth : truth;
+  if (x >= down && x <= up) return 0.0;
+  return x > up ? x - up : down - x;  // a NaN stays one
+}
+
+/// Row (token, head) of the answers.
+void compare(oriel::output_view const& out, index token, index head, double const* truth,
+             verdict& so_far) {
+  out.visit([&](auto const& answers) {
+    for (index d = 0; d < out.dim; ++d) {
+      double const error = error_of(answers.row(token, head)[d], truth[d]);
+      if (!(error <= so_far.error)) so_far.error = error;  // a NaN stays: nothing is <= NaN
+      so_far.largest = std::fmax(so_far.largest, std::abs(truth[d]));
+    }
+  });
   ++so_far.rows;
 }
 
@@ -59,7 +82,7 @@ std::set<index> sample(oriel::attention const& call, mask_edges const& edges) {
 }
 
 void compare_sampled(oriel::attention const& call, mask_edges const& edges, verdict& so_far) {
-  oriel::tensor_view<float> const out = call.out.as<float>();
+  oriel::output_view const& out = call.out;
   std::vector<double> truth(static_cast<std::size_t>(call.q.heads * out.dim));
   for (index const token : sample(call, edges)) {
     oriel::attention row = call;
@@ -70,7 +93,7 @@ void compare_sampled(oriel::attention const& call, mask_edges const& edges, verd
       return;
     }
     for (index h = 0; h < call.q.heads; ++h) {
-      compare(out.row(token, h), truth.data() + h * out.dim, out.dim, so_far);
+      compare(out, token, h, truth.data() + h * out.dim, so_far);
     }
   }
 }
@@ -109,13 +132,14 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
   oriel::range const held = call.kv.positions();
   oriel::range const tokens = block.tokens;
   oriel::range const keys = block.keys;
-  oriel::tensor_view<float const> const queries = call.q.as<float>();
-  oriel::tensor_view<float> const out = call.out.as<float>();
+  oriel::output_view const& out = call.out;
   matrix q(tokens.size(), call.q.dim);
-  for (index t = 0; t < tokens.size(); ++t) {
-    float const* const row = queries.row(tokens.begin + t, head);
-    for (index d = 0; d < call.q.dim; ++d) q(t, d) = row[d];
-  }
+  call.q.visit([&](auto const& queries) {
+    for (index t = 0; t < tokens.size(); ++t) {
+      auto const* const row = queries.row(tokens.begin + t, head);
+      for (index d = 0; d < call.q.dim; ++d) q(t, d) = static_cast<float>(row[d]);
+    }
+  });
   q /= std::sqrt(static_cast<double>(call.q.dim));
   auto const k = all_k.middleRows(keys.begin - held.begin, keys.size());
   auto const v = all_v.middleRows(keys.begin - held.begin, keys.size());
@@ -144,7 +168,7 @@ void compare_block(oriel::attention const& call, index head, block_mask const& b
   matrix truth(tokens.size(), out.dim);
   truth.noalias() = p * v;
   for (index t = 0; t < tokens.size(); ++t) {
-    compare(out.row(tokens.begin + t, head), truth.row(t).data(), out.dim, so_far);
+    compare(out, tokens.begin + t, head, truth.row(t).data(), so_far);
   }
 }
 

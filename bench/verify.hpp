@@ -8,7 +8,7 @@ namespace bench {
 
 struct verdict {
   bool right = false;
-  double error = 0.0;    ///< largest |answer - truth|
+  double error = 0.0;  ///< largest |answer - truth|; of bf16 and f16 beyond what rounding explains
   double largest = 0.0;  ///< largest |truth|
   index rows = 0;        ///< rows (query, head) compared
 };
@@ -17,7 +17,9 @@ struct verdict {
 /// if there are fewer): the first, the last, those at each side of a tile's, a leaf's and the
 /// mask's edges, and seeded random ones. And where the call selects no blocks and has at most 2^26
 /// pairs in all heads (`pairs`) every row, with a dense product of blocks in double. Right:
-/// error <= 2e-6 * largest, and no NaN.
+/// error <= 2e-6 * largest, and no NaN. An answer of bf16 or f16 stands for all numbers that round to
+/// it: its error is the distance of the truth from the nearest of them, so that it must be a number
+/// within the bound that was rounded once.
 verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges);
 
 }  // namespace bench

@@ -7,8 +7,9 @@ set(cases
   "append storage=f32 len=5 kv=300 heads=4:1 dim=64 threads=2"
   "decode storage=f32 mask=causal+window:100 kv=1500 heads=4:2 dim=64 source=rolling"
   "decode storage=f32 kv=200 heads=2:2 dim=16 layout=tokens"
-  "decode storage=int4 kv=300 heads=4:2 dim=33 layout=tokens"
-  "prefill storage=q8_0 len=150 heads=4:2 dim=64 vdim=32")
+  "decode storage=int4 q=bf16 out=f16 kv=300 heads=4:2 dim=33 layout=tokens"
+  "prefill storage=q8_0 q=f16 len=150 heads=4:2 dim=64 vdim=32"
+  "prefill storage=bf16 q=bf16 out=bf16 len=150 heads=4:2 dim=33 vdim=20")
 set(arguments --benchmark_format=json --benchmark_min_time=0.001)
 foreach(case IN LISTS cases)
   list(APPEND arguments --case "${case}")
@@ -27,7 +28,8 @@ string(JSON isa GET "${out}" context isa)
 if(NOT err MATCHES "peak .* GFLOP/s.*stream .* GB/s" OR NOT err MATCHES "isa ${isa}")
   message(FATAL_ERROR "stderr names no limits: ${err}")
 endif()
-foreach(row RANGE 3)
+math(EXPR last "${asked} - 1")
+foreach(row RANGE ${last})
   list(GET cases ${row} case)
   string(JSON name GET "${out}" benchmarks ${row} name)
   string(JSON unit GET "${out}" benchmarks ${row} time_unit)
@@ -40,10 +42,12 @@ foreach(row RANGE 3)
   endforeach()
 endforeach()
 # Every row of these small cases is compared: 150 queries of 4 heads.
-string(JSON verified GET "${out}" benchmarks 0 verified_rows)
-if(NOT verified EQUAL 600)
-  message(FATAL_ERROR "verified_rows is '${verified}', expected 600")
-endif()
+foreach(row IN ITEMS 0 6)
+  string(JSON verified GET "${out}" benchmarks ${row} verified_rows)
+  if(NOT verified EQUAL 600)
+    message(FATAL_ERROR "verified_rows is '${verified}', expected 600")
+  endif()
+endforeach()
 
 # Every mask and score: right answers, and pairs as counted one by one from the masks' definitions.
 set(masks
@@ -105,7 +109,7 @@ endif()
 # Rows that choose their blocks: right answers, pairs by hand, and the same without choosing beside.
 set(choosing
   "moba len=300 heads=4:2 dim=16 block=32 topk=3"
-  "moba len=300 heads=4:2 dim=16 block=32 topk=1 threads=2"
+  "moba q=f16 out=bf16 len=300 heads=4:2 dim=16 block=32 topk=1 threads=2"
   "moba len=20 heads=4:2 dim=16 vdim=9 block=64 topk=2 sink_logits=1 layout=heads"
   "append len=40 kv=300 heads=4:2 dim=16 block=32 topk=2"
   "decode kv=1500 heads=4:2 dim=16 block=64 topk=3"
@@ -139,7 +143,7 @@ expect_equal("exit status with a spoiled answer of moba" "${status}" 1)
 # A wrong answer is not timed, and the program fails.
 run("${BENCH}" --spoil-answers ${arguments})
 expect_equal("exit status with spoiled answers" "${status}" 1)
-foreach(row RANGE 3)
+foreach(row RANGE ${last})
   string(JSON spoiled GET "${out}" benchmarks ${row} error_occurred)
   expect_equal("error of row ${row}" "${spoiled}" "ON")
   string(JSON timed ERROR_VARIABLE missing GET "${out}" benchmarks ${row} useful_gflops)
@@ -180,6 +184,9 @@ expect_refused("len=9" "append len=9 kv=8 ${size}")
 expect_refused("len=1" "decode len=1 kv=8 ${size}")
 expect_refused("kv=8" "prefill len=8 kv=8 ${size}")
 expect_refused("storage=int3" "prefill storage=int3 len=8 ${size}")
+expect_refused("q=int8" "prefill q=int8 len=8 ${size}")
+expect_refused("out=f64" "prefill out=f64 len=8 ${size}")
+expect_refused("q=bf16" "prefill q=bf16 len=8 heads=8:2 dim=4097")
 expect_refused("window:0" "prefill mask=causal+window:0 len=8 ${size}")
 expect_refused("window:" "prefill mask=window: len=8 ${size}")
 expect_refused("tree" "prefill mask=causal+tree len=8 ${size}")
