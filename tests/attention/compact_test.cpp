@@ -206,27 +206,63 @@ TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
   }
 }
 
-TYPED_TEST(Compact, FreshRowsMayBeNarrow) {
-  attention_case const c{.q_len = 20, .kv_len = 20, .q_heads = 2, .kv_heads = 2, .head_dim = 32};
+/// Fresh rows of K and V, [tokens, heads, dim] in any layout, behind some that a cache holds: the bits
+/// of the floats that they are, whatever lies between rows and in those that no query sees.
+template <class Cache, class K, class V>
+void expect_narrow_rows(layout lies) {
+  attention_case const c{.q_len = 15,
+                         .kv_len = 40,
+                         .q_heads = 4,
+                         .kv_heads = 2,
+                         .head_dim = 32,
+                         .v_dim = 64,
+                         .kind = mask_kind::causal_window,
+                         .window = 20};
   problem const p(c);
-  narrow_tensor<bf16> const k(p.k.view);
-  narrow_tensor<f16> const v(p.v.view);
-  coded_rows<elements<bf16>> const wide_k(p.k.view);
-  coded_rows<elements<f16>> const wide_v(p.v.view);
-  using cache = typename TestFixture::cache;
-  cache_shape const shape{.window = 20, .kv_heads = 2, .head_dim = 32};
-  aligned_memory bytes(cache::required_bytes(shape)), wide_bytes(cache::required_bytes(shape));
-  cache narrow(bytes, shape), wide(wide_bytes, shape);
+  narrow_tensor<K> const k(p.k.view, lies);
+  narrow_tensor<V> const v(p.v.view, lies);
+  tensor const wide_k = k.floats(), wide_v = v.floats();
+  cache_shape const shape{.window = 40, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
+  aligned_memory bytes(Cache::required_bytes(shape)), wide_bytes(Cache::required_bytes(shape));
+  Cache narrow(bytes, shape), wide(wide_bytes, shape);
+  range const past{0, 13}, fresh{13, 40};
+  ASSERT_TRUE(narrow.append(k.view.slice(past), v.view.slice(past)).ok());
+  ASSERT_TRUE(wide.append(wide_k.view.slice(past), wide_v.view.slice(past)).ok());
+  EXPECT_TRUE(std::ranges::equal(bytes.span(), wide_bytes.span())) << "appended";
+  for (index const queries : {15, 2}) {  // the first of 2 sees no key before 19
+    narrow_tensor<K> shown_k(p.k.view, lies);
+    narrow_tensor<V> shown_v(p.v.view, lies);
+    for (index key = fresh.begin; key < 40 - queries + 1 - c.window; ++key) {
+      for_each_element(shown_k.view.slice({key, key + 1}), [](K& x) { x = K(std::nanf("")); });
+      for_each_element(shown_v.view.slice({key, key + 1}), [](V& x) { x = V(std::nanf("")); });
+    }
+    attention call = p.call();
+    call.q = p.q.view.slice({15 - queries, 15});
+    for (kernel_choice const kernel : {kernel_choice::by_length, kernel_choice::row_lanes}) {
+      call.kernel = kernel;
+      call.kv = joined(wide, wide_k.view.slice(fresh), wide_v.view.slice(fresh));
+      answer const want = attend_anew(call);
+      call.kv = joined(narrow, shown_k.view.slice(fresh), shown_v.view.slice(fresh));
+      EXPECT_EQ(attend_anew(call).bits(), want.bits()) << queries << " queries";
+      expect_exact(call, want);
+    }
+  }
   attention call = p.call();
-  call.kv = joined(narrow, k.view, v.view);
+  call.kv = joined(narrow, k.view.slice(fresh), v.view.slice(fresh));
   answer const got = attend_anew(call);
-  call.kv = joined(wide, wide_k.floats.view, wide_v.floats.view);
-  EXPECT_EQ(got.bits(), attend_anew(call).bits());
-  ASSERT_TRUE(narrow.append(k.view, v.view).ok());
-  ASSERT_TRUE(wide.append(wide_k.floats.view, wide_v.floats.view).ok());
-  EXPECT_TRUE(std::ranges::equal(bytes.span(), wide_bytes.span()));
+  ASSERT_TRUE(narrow.append(k.view.slice(fresh), v.view.slice(fresh)).ok());
   call.kv = narrow;
-  EXPECT_EQ(attend_anew(call).bits(), got.bits());
+  EXPECT_EQ(attend_anew(call).bits(), got.bits()) << "kept as they were shown";
+}
+
+TYPED_TEST(Compact, FreshRowsMayBeNarrow) {
+  using cache = typename TestFixture::cache;
+  for (layout const lies :
+       {layout::packed, layout::padded, layout::head_major, layout::backwards}) {
+    SCOPED_TRACE(static_cast<int>(lies));
+    expect_narrow_rows<cache, bf16, f16>(lies);
+    expect_narrow_rows<cache, f16, bf16>(lies);
+  }
 }
 
 TYPED_TEST(Compact, APlanCountsTheFloatsOfATile) {

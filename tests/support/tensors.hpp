@@ -101,16 +101,27 @@ class tensor {
   std::vector<float> memory_;
 };
 
-/// The same of bf16 or f16: canaries in the gaps between tokens and in all that is not written.
+/// The same of bf16 or f16: canaries in the gaps between tokens, in those between heads but where
+/// these are packed, and in all that is not written.
 template <class T>
 class narrow_tensor {
  public:
-  narrow_tensor(index tokens, index heads, index dim)
-      : memory_(static_cast<std::size_t>(tokens * (heads * dim + gap) + gap), canary_of()),
-        view(memory_.data() + gap, tokens, heads, dim, heads * dim + gap, dim) {}
+  narrow_tensor(index tokens, index heads, index dim, layout lies = layout::packed)
+      : memory_(static_cast<std::size_t>(tokens * (heads * (dim + gap) + gap) + 2 * gap),
+                canary_of()),
+        view(memory_.data() + gap, tokens, heads, dim, heads * dim + gap, dim) {
+    if (lies == layout::padded) view.head_stride = dim + gap;
+    if (lies == layout::padded) view.token_stride = heads * (dim + gap) + gap;
+    if (lies == layout::head_major) view.token_stride = dim + gap;
+    if (lies == layout::head_major) view.head_stride = tokens * (dim + gap);
+    if (lies == layout::backwards && tokens > 0) {
+      view.data += (tokens - 1) * view.token_stride;
+      view.token_stride = -view.token_stride;
+    }
+  }
   /// Rounded from floats.
-  explicit narrow_tensor(tensor_view<float const> const& from)
-      : narrow_tensor(from.tokens, from.heads, from.dim) {
+  explicit narrow_tensor(tensor_view<float const> const& from, layout lies = layout::packed)
+      : narrow_tensor(from.tokens, from.heads, from.dim, lies) {
     std::vector<float> all;
     for_each_element(from, [&](float x) { all.push_back(x); });
     auto at = all.begin();
