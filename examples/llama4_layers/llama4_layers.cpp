@@ -8,8 +8,9 @@
 // (norms; a temperature that grows with the position in global layers) belongs before the call:
 // oriel attends to rows as they are.
 //
-// With --kv bf16 or f16 the rings keep rows of 2 bytes a number. Answers are then compared with one
-// call over rows rounded the same way, and with the definition over rows that are not rounded.
+// With --kv bf16 or f16 the rings keep rows of 2 bytes a number, and queries and answers are of that
+// type too. Answers are then compared with one call over rows rounded the same way, and with the
+// definition over rows that are not rounded, within limits derived from the rounding (`slack_of`).
 //
 // With --check-chunk 128 --chunk 512 --positions 20000 --every 509 --global-positions 4096 it
 // prints, where * differs between machines:
@@ -149,10 +150,12 @@ std::vector<float> made_up(tensor of, range tokens, index heads) {
 }
 
 /// Tokens `part` of such rows.
-rows view(std::vector<float> const& x, index heads, range part) noexcept {
+template <class T>
+oriel::tensor_view<T const> view(std::vector<T> const& x, index heads, range part) noexcept {
   return {x.data() + part.begin * heads * head_dim, part.size(), heads, head_dim};
 }
-rows view(std::vector<float> const& x, index heads) noexcept {
+template <class T>
+oriel::tensor_view<T const> view(std::vector<T> const& x, index heads) noexcept {
   return view(x, heads, {0, std::ssize(x) / (heads * head_dim)});
 }
 
@@ -240,14 +243,15 @@ void rotate(std::vector<float>& x, index heads, index first) {
 /// What all layers share: threads, a plan, and its workspace.
 class engine {
  public:
-  engine(index q_len, index kv_len, bool coded, index threads)
+  engine(index q_len, index kv_len, bool narrow, index threads)
       : pool_(threads),
         plan_(oriel::plan_attend({.q_len = q_len,
                                   .kv_len = kv_len,
                                   .q_heads = q_heads,
                                   .kv_heads = kv_heads,
                                   .head_dim = head_dim,
-                                  .coded = coded},
+                                  .coded = narrow,
+                                  .narrow_q = narrow},
                                  pool_.workers())),
         scratch_(plan_.workspace_bytes()) {}
 
@@ -282,7 +286,8 @@ struct layer {
   }
 
   /// The next tokens attend to what the ring holds and to themselves; then the ring takes them.
-  void extend(engine& on, rows q, rows k, rows v, oriel::tensor_view<float> out) {
+  void extend(engine& on, oriel::input_view q, oriel::stored_view k, oriel::stored_view v,
+              oriel::output_view out) {
     on.attend({.q = q, .kv = oriel::joined{ring, k, v}, .mask = mask, .out = out});
     require(ring.append(k, v));
   }
@@ -294,44 +299,62 @@ struct layer {
 
 // --- are they right? -----------------------------------------------------------------------------
 
+/// Half a unit of the last of T's 24, 8 or 11 bits: |T(x) - x| <= unit |x|. (Numbers below f16's
+/// normal ones are off by at most 2^-25, which the limits of `difference` cover.)
+template <class T>
+constexpr double unit = std::is_same_v<T, oriel::bf16>  ? 0x1p-8
+                        : std::is_same_v<T, oriel::f16> ? 0x1p-11
+                                                        : 0.0;
+
 /// The largest difference of `got` from what is expected, the largest value expected, and by how
-/// much a difference exceeds the `slack` that rounded rows have.
+/// much a difference exceeds the `slack` that there is for rounding: of rows (`allowed`), and of what
+/// is compared where that has 16 bits.
 struct difference {
   double most = 0.0;
   double largest = 0.0;
   double excess = 0.0;
   double slack = 0.0;
 
-  template <class T>
-  void add(float const* got, T const* expected, index count, double allowed = 0.0) {
-    slack = std::max(slack, allowed);
+  template <class Got, class Expected>
+  void add(Got const* got, Expected const* expected, index count, double allowed = 0.0) {
     for (index i = 0; i < count; ++i) {
-      double const e = std::abs(double{got[i]} - double{expected[i]});
+      double const x = number(got[i]);
+      double const y = number(expected[i]);
+      double const e = std::abs(x - y);
+      double const most_off = allowed + (unit<Got> + unit<Expected>)*(
+                                            std::abs(y) + unit<Expected> * std::abs(y) + allowed);
+      slack = std::max(slack, most_off);
       if (!(e <= most)) most = e;  // a NaN stays
-      if (!(e - allowed <= excess)) excess = e - allowed;
-      largest = std::max(largest, std::abs(double{expected[i]}));
+      if (!(e - most_off <= excess)) excess = e - most_off;
+      largest = std::max(largest, std::abs(y));
     }
   }
   double relative() const noexcept { return most / largest; }
   bool close() const noexcept { return excess <= most_difference * largest; }
+
+ private:
+  template <class T>
+  static double number(T x) noexcept {
+    if constexpr (unit < T >> 0.0) return static_cast<float>(x);
+    if constexpr (unit<T> == 0.0) return x;
+  }
 };
 
-/// Half a unit of the last of T's 24, 8 or 11 bits: |T(x) - x| <= unit |x|. (Numbers below f16's
-/// normal ones are off by at most 2^-25, which the limits of `difference` cover.)
-template <class T>
-constexpr double unit = std::is_same_v<T, float>         ? 0.0
-                        : std::is_same_v<T, oriel::bf16> ? 0x1p-8
-                                                         : 0x1p-11;
-
-/// How far the answer over rounded keys and values may be from that over k and v. A score moves by
-/// at most D = max over keys of scale * sum_d |q_d| unit |k_d|, so exp(s) changes by a factor within
-/// exp(+-D), and a weight p by one within exp(+-2D). With V = max |v| and sum p <= 1,
+/// How far the answer over rounded q, k and v may be from that over q, k and v, before it is rounded
+/// itself. With u = unit<T>, a score moves by at most
+///
+///   D = max over keys of scale * sum_d |q_d| u |k_d| + u |q_d| (1 + u) |k_d|
+///     = (2 u + u^2) * max over keys of scale * sum_d |q_d k_d|,
+///
+/// so exp(s) changes by a factor within exp(+-D), and a weight p by one within exp(+-2D). With
+/// V = max |v| and sum p <= 1,
 ///
 ///   |sum p' v' - sum p v| <= sum |p' - p| |v| + sum p' |v' - v|
-///                         <= (exp(2D) - 1) V + exp(2D) unit V.
+///                         <= (exp(2D) - 1) V + exp(2D) u V.
 template <class T>
 double slack_of(rows q, rows k, rows v) {
-  if (unit<T> == 0.0) return 0.0;
+  constexpr double u = unit<T>;
+  if (u == 0.0) return 0.0;
   double sum_most = 0.0;
   double v_most = 0.0;
   for (index j = 0; j < k.tokens; ++j) {
@@ -346,25 +369,26 @@ double slack_of(rows q, rows k, rows v) {
       sum_most = std::max(sum_most, double{sum});
     }
   }
-  double const moved = unit<T> * sum_most / std::sqrt(double{head_dim});
-  return std::expm1(2 * moved) * v_most + std::exp(2 * moved) * unit<T> * v_most;
+  double const moved = (2 * u + u * u) * sum_most / std::sqrt(double{head_dim});
+  return std::expm1(2 * moved) * v_most + std::exp(2 * moved) * u * v_most;
 }
 
-/// One query by the definition, in double precision, over rows that are not rounded.
+/// The answer to one query and what it is by the definition, in double precision over the call's own
+/// rows; `allowed` for those that were rounded before the answer was computed.
 template <class T>
-void compare(oriel::attention const& query, rows k, rows v, float const* got, difference& d) {
+void compare(oriel::attention const& query, T const* got, difference& d, double allowed = 0.0) {
   std::vector<double> expected(static_cast<std::size_t>(q_row));
   require(oriel::reference(query, {expected.data(), 1, q_heads, head_dim}));
-  d.add(got, expected.data(), q_row, slack_of<T>(query.q.as<float>(), k, v));
+  d.add(got, expected.data(), q_row, allowed);
 }
 
-/// "at most 4e-06", and what rounded rows may add.
+/// "at most 4e-06", and what rounding may add.
 std::string limit(bool close, double slack) {
   char text[96];
   std::snprintf(text, sizeof text, "%s %.0e", close ? "at most" : "MORE THAN", most_difference);
   std::string all = text;
   if (slack > 0.0) {
-    std::snprintf(text, sizeof text, " and what rounding rows can do: %.1e", slack);
+    std::snprintf(text, sizeof text, " and what rounding can do: %.1e", slack);
     all += text;
   }
   return all;
@@ -395,20 +419,20 @@ bool check(options const& o) {
       rotate(k, kv_heads, 0);
     }
 
-    std::vector<float> out(q.size());
+    std::vector<T> const own_q = narrowed<T>(q);
+    std::vector<T> const own_k = narrowed<T>(k);
+    std::vector<T> const own_v = narrowed<T>(v);
+    std::vector<T> out(q.size());
     for (range now; now.end < all;) {
       now = {now.end, now.end < prompt ? std::min(now.end + piece, prompt) : now.end + 1};
-      subject.extend(on, view(q, q_heads, now), view(k, kv_heads, now), view(v, kv_heads, now),
+      subject.extend(on, view(own_q, q_heads, now), view(own_k, kv_heads, now),
+                     view(own_v, kv_heads, now),
                      {out.data() + now.begin * q_row, now.size(), q_heads, head_dim});
     }
 
-    std::vector<float> at_once(q.size());
-    std::vector<T> const kept_k = narrowed<T>(k);
-    std::vector<T> const kept_v = narrowed<T>(v);
-    oriel::tensor_view<T const> const rounded_k(kept_k.data(), all, kv_heads, head_dim);
-    oriel::tensor_view<T const> const rounded_v(kept_v.data(), all, kv_heads, head_dim);
-    oriel::attention call{.q = view(q, q_heads),
-                          .kv = oriel::contiguous{rounded_k, rounded_v},
+    std::vector<T> at_once(q.size());
+    oriel::attention call{.q = view(own_q, q_heads),
+                          .kv = oriel::contiguous{view(own_k, kv_heads), view(own_v, kv_heads)},
                           .mask = subject.mask,
                           .out = {at_once.data(), all, q_heads, head_dim}};
     on.attend(call);
@@ -419,17 +443,20 @@ bool check(options const& o) {
     call.kv = oriel::contiguous{view(k, kv_heads), view(v, kv_heads)};
     for (index sample = 1; sample <= 24; ++sample) {  // evenly, and all that were decoded
       index const p = sample <= 8 ? sample * prompt / 8 - 1 : all - 1 - (24 - sample);
-      call.q = view(q, q_heads, {p, p + 1});
+      rows const query = view(q, q_heads, {p, p + 1});
+      call.q = query;
       call.first_query = p;
       range const seen{global ? 0 : p / chunk * chunk, p + 1};
-      compare<T>(call, view(k, kv_heads, seen), view(v, kv_heads, seen), out.data() + p * q_row,
-                 from_definition);
+      compare(call, out.data() + p * q_row, from_definition,
+              slack_of<T>(query, view(k, kv_heads, seen), view(v, kv_heads, seen)));
     }
     std::printf("layer %lld  %s  ring of %6lld rows  off by %.1e from one call, %.1e from the %s\n",
                 n(number), global ? "global " : "chunked", n(subject.ring.capacity()),
                 from_one_call.relative(), from_definition.relative(), "definition");
     close = close && from_one_call.close() && from_definition.close();
-    slack = std::max(slack, from_definition.slack / from_definition.largest);
+    for (auto const& d : {from_one_call, from_definition}) {
+      slack = std::max(slack, d.slack / d.largest);
+    }
   }
   std::printf("of the largest value; %s\n", limit(close, slack).c_str());
   return close;
@@ -484,14 +511,15 @@ class row_block {
 };
 
 /// What the layer answered to the query of one position.
+template <class T>
 struct sample {
   index position;
-  std::vector<float> out;
+  std::vector<T> out;
 };
 
 /// By the definition, over rows of the query's chunk that are made anew, each turned by itself.
 template <class T>
-void compare(options const& o, endless_rows const& from, sample const& given, difference& d,
+void compare(options const& o, endless_rows const& from, sample<T> const& given, difference& d,
              difference& from_rounded) {
   range const seen{given.position / o.chunk * o.chunk, given.position + 1};
   std::vector<float> k(static_cast<std::size_t>(seen.size() * kv_row));
@@ -505,15 +533,16 @@ void compare(options const& o, endless_rows const& from, sample const& given, di
   std::vector<float> const q = query_at(given.position);
   rows const keys = view(k, kv_heads);
   rows const values = view(v, kv_heads);
-  oriel::attention query{.q = view(q, q_heads), .kv = oriel::contiguous{keys, values, seen.begin}};
-  compare<T>(query, keys, values, given.out.data(), d);
+  rows const one = view(q, q_heads);
+  oriel::attention query{.q = one, .kv = oriel::contiguous{keys, values, seen.begin}};
+  compare(query, given.out.data(), d, slack_of<T>(one, keys, values));
   if (unit<T> == 0.0) return;
-  std::vector<T> const kept_k = narrowed<T>(k);
-  std::vector<T> const kept_v = narrowed<T>(v);
-  query.kv = oriel::contiguous{
-      oriel::tensor_view<T const>(kept_k.data(), seen.size(), kv_heads, head_dim),
-      oriel::tensor_view<T const>(kept_v.data(), seen.size(), kv_heads, head_dim), seen.begin};
-  compare<float>(query, keys, values, given.out.data(), from_rounded);
+  std::vector<T> const own_q = narrowed<T>(q);
+  std::vector<T> const own_k = narrowed<T>(k);
+  std::vector<T> const own_v = narrowed<T>(v);
+  query.q = view(own_q, q_heads);
+  query.kv = oriel::contiguous{view(own_k, kv_heads), view(own_v, kv_heads), seen.begin};
+  compare(query, given.out.data(), from_rounded);
 }
 
 template <class T>
@@ -540,7 +569,7 @@ bool drive(options const& o) {
   index const queries = o.positions / o.every;
   index const checked = std::min(o.checks, queries);
   index asked = 0;
-  std::vector<sample> samples;
+  std::vector<sample<T>> samples;
   auto mark = marks.begin();
   for (range now; now.end < o.positions;) {
     // One query in every stretch of `every` positions, from all over it and so all over a chunk.
@@ -557,8 +586,8 @@ bool drive(options const& o) {
 
     if (now.end == next_query) {
       index const position = now.end - 1;  // its own row is the last in the ring
-      std::vector<float> const q = query_at(position);
-      std::vector<float> out(q.size());
+      std::vector<T> const q = narrowed<T>(query_at(position));
+      std::vector<T> out(q.size());
       double const begun = seconds();
       on.attend({.q = view(q, q_heads),
                  .kv = subject.ring,
@@ -594,12 +623,12 @@ bool drive(options const& o) {
               1e3 * attending / static_cast<double>(queries), n(queries));
   difference d;
   difference from_rounded;
-  for (sample const& given : samples) compare<T>(o, source, given, d, from_rounded);
+  for (sample<T> const& given : samples) compare(o, source, given, d, from_rounded);
   std::printf("%zu of the queries are off by %.1e of the largest value; %s\n", samples.size(),
               d.relative(), limit(d.close(), d.slack / d.largest).c_str());
   if (unit < T >> 0.0) {
     std::printf("and by %.1e over rows that are rounded; %s\n", from_rounded.relative(),
-                limit(from_rounded.close(), 0.0).c_str());
+                limit(from_rounded.close(), from_rounded.slack / from_rounded.largest).c_str());
   }
   return flat && d.close() && from_rounded.close();
 }
@@ -667,7 +696,7 @@ int parse_and_run(int argc, char** argv) {
       "positions that the global layer really holds; 0: 262144, or half the free memory", 0,
       index{1} << 30);
   add("--threads", o.threads, "worker threads of attention", 1, 256);
-  app.add_option("--kv", o.kv, "what the rings keep keys and values as")
+  app.add_option("--kv", o.kv, "what keys, values, queries and answers are")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
   CLI11_PARSE(app, argc, argv);
