@@ -116,7 +116,12 @@ class tile_run {
    private:
     static Kernel carve_kernel(carver& memory, tile_case const& c) {
       auto* const scores = memory.take<float>(tile_keys * Kernel::rows);
-      return Kernel::carve(memory, c.head_dim, c.v_dim, scores);
+      if constexpr (requires { typename Kernel::shared; }) {
+        auto const shared = Kernel::carve_shared(memory, false, c.head_dim, c.v_dim, scores);
+        return Kernel::carve(memory, c.head_dim, c.v_dim, shared);
+      } else {
+        return Kernel::carve(memory, c.head_dim, c.v_dim, scores);
+      }
     }
   };
 
@@ -160,7 +165,7 @@ class tile_run {
       for_each_run([&](kv_run const& piece, index at) { kernel.score(piece, at, of.count); });
       if (of.masked) kernel.hide(word, {0, keys}, of.count);
       kernel.absorb({0, keys}, of.count);
-      for_each_run([&](kv_run const& piece, index at) { kernel.accumulate(piece, at, of.count); });
+      kernel.accumulate({0, keys}, of.count, for_each_run);
       first += keys;
     }
     kernel.end_leaf(of.count);

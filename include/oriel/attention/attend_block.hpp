@@ -125,8 +125,10 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   }
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);
-  for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
-    kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
+  kernel.accumulate(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
+    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
+      f(wide != nullptr ? wide->values(run) : run, run.first - begin);
+    });
   });
 }
 
@@ -245,7 +247,7 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
     for_each_row(call, g.head[i], g.rows[i], [&](index token, index q_head, int r) {
       scratch.q[r] = query_row<Arch>(call.q, token, q_head, scratch.wide_q + r * call.q.dim);
     });
-    kernels[i].begin(scratch.q, g.rows[i].count, scale);
+    kernels[i].begin(scratch.q, g.rows[i].count, scale, call.compute == compute_choice::fast);
   }
   for (index leaf = 0; leaf < leaves.size(); ++leaf) {
     index const begin = leaves.nth(leaf) * leaf_keys;

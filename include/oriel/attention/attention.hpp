@@ -21,6 +21,22 @@ enum class kernel_choice {
   row_lanes,  ///< the row-lane kernel always: then any cut of a prompt gives the same bits
 };
 
+/// How exactly a call is computed.
+enum class compute_choice {
+  exact,  ///< in floats
+  /// The decode kernel may round queries and weights to 16 bits where keys or values are codes of 8
+  /// bits or fewer with scales (`rounded_products`) and the instruction set has the products (AVX2,
+  /// AVX-512). The largest number of a query is 32767 units of it, and so is the largest product of a
+  /// weight and the scale of its value among the 128 keys of a tile. With u = 1 / 65534 and rows
+  /// without a zero point
+  ///   |change of a score| <= u scale max_d |q[d]| sum_d |k[d]|
+  ///   |change of a tile's sum of p v[d]| <= u (number of keys) max p s  max |code|
+  /// Everything else as exact, and the same bits still, but that a row which is shown through
+  /// `joined` is multiplied as floats until it is stored. A query that is not finite gives NaN, and
+  /// a value that is infinite gives NaN.
+  fast,
+};
+
 /// Attention of the queries of one sequence over its keys: prefill, append and decode alike.
 ///
 ///   q    [q_len, q_heads, head_dim]     any token and head strides; last axis contiguous; float,
@@ -57,6 +73,7 @@ struct attention {
       std::nullopt;                           ///< default: the last query sits at the last key
   std::optional<float> scale = std::nullopt;  ///< default: 1 / sqrt(head_dim)
   kernel_choice kernel = kernel_choice::by_length;
+  compute_choice compute = compute_choice::exact;
 
   /// Positions of the queries.
   ORIEL_INLINE range queries() const noexcept {

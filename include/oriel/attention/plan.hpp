@@ -126,11 +126,10 @@ struct worker_scratch {
     auto* const scores = memory.take<float>(tile_keys * tile_rows);
     carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
     for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
-    index const widest = max_of(head_dim, v_dim);
     own.wide = wide_tile::carve(memory, bounds.coded ? tile_keys : 0, head_dim, v_dim);
-    auto* const chunk =
-        again.take<float>(saturating_mul(bounds.coded ? decode_tile<Arch>::chunk_keys : 0, widest));
-    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, scores, chunk);
+    auto const shared =
+        decode_tile<Arch>::carve_shared(again, bounds.coded, head_dim, v_dim, scores);
+    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, shared);
     memory.skip(again);
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
     own.word = memory.take<std::uint64_t>(tile_keys);

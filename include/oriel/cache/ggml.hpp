@@ -79,6 +79,22 @@ struct ggml_blocks {
                                       });
     }
   }
+  /// For rounded_products.
+  static constexpr index group = block;
+  static constexpr bool has_zero = false;
+  template <class Arch>
+  static constexpr int code_chunk = Bits == 8 ? 32 / word_lanes<Arch> : 2;
+  template <class Arch, int I>
+  ORIEL_INLINE static words<Arch> whole(std::byte const* row, index d) noexcept {
+    std::byte const* const from = row + begins(d) + 2;
+    if constexpr (Bits == 8) return widen_codes<Arch, 8, true>(from + I * word_lanes<Arch>, 0);
+    return subtract<Arch>(widen_codes<Arch, 4, false>(from, I * 4, block_bytes),
+                          broadcast_pair<Arch>(0x80008u));
+  }
+  template <class Arch>
+  ORIEL_INLINE static void widen_scales(std::byte const* row, index dim, float* to) noexcept {
+    widen_apart<Arch, f16>(row, block_bytes, dim / block, to);
+  }
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
     for (index i = 0; i < rows.count; ++i) {

@@ -185,6 +185,23 @@ struct quantized {
                                           return value<Arch>(code, row.parameters, dim, channel);
                                         });
   }
+  /// For rounded_products.
+  static constexpr index group = Group;
+  static constexpr bool has_zero = ZeroPoint;
+  template <class Arch>
+  static constexpr int code_chunk = Bits == 8 ? 32 / word_lanes<Arch> : codes::per_byte;
+  template <class Arch, int I>
+  ORIEL_INLINE static words<Arch> whole(std::byte const* row, index d) noexcept {
+    constexpr int skip = Bits == 8 ? I * word_lanes<Arch> : 0;
+    constexpr int shift = Bits == 8 ? 0 : I * Bits;
+    words<Arch> const code = widen_codes<Arch, Bits, is_signed>(row + begins(d) + skip, shift);
+    if constexpr (offset == 0) return code;
+    return subtract<Arch>(code, broadcast_pair<Arch>(offset * 0x10001u));
+  }
+  template <class Arch>
+  ORIEL_INLINE static void widen_scales(std::byte const* row, index dim, float* to) noexcept {
+    widen_parameters<Arch>(row, dim, to);
+  }
 
  private:
   /// The floats of a register of codes of the group that channel d belongs to.

@@ -117,6 +117,27 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
   return sum;
 }
 
+/// Writes the products of Rows rows with `count` keys: of row r they are in the lanes from
+/// r * lanes<Arch> / Rows on, and go to to + r * to_step.
+template <class Arch, int Rows>
+ORIEL_INLINE void write_products(vec<Arch> total, float* to, index to_step, index count) noexcept {
+  constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
+  if constexpr (Rows == 1) {
+    store_some<Arch>(to, total, static_cast<int>(count));
+  } else {
+    float lane[lanes<Arch>];
+    store<Arch>(lane, total);
+    if (count == keys) {
+      unroll<Rows * keys>([&](int n)
+                              ORIEL_INLINE_LAMBDA { to[n / keys * to_step + n % keys] = lane[n]; });
+    } else {
+      for (int r = 0; r < Rows; ++r) {
+        for (index j = 0; j < count; ++j) to[r * to_step + j] = lane[r * keys + j];
+      }
+    }
+  }
+}
+
 /// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every row i and r < Rows:
 /// `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
 /// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
@@ -162,17 +183,8 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
         }
       }
     }
-    float total[lanes<Arch>];
-    store<Arch>(total, sum_rows<Arch>(sum));
-    float* const out = to + i;
-    if (i + keys <= stored.count) {
-      unroll<Rows * keys>(
-          [&](int n) ORIEL_INLINE_LAMBDA { out[n / keys * to_step + n % keys] = total[n]; });
-    } else {
-      for (int r = 0; r < Rows; ++r) {
-        for (index j = 0; i + j < stored.count; ++j) out[r * to_step + j] = total[r * keys + j];
-      }
-    }
+    write_products<Arch, Rows>(sum_rows<Arch>(sum), to + i, to_step,
+                               min_of(keys, stored.count - i));
   }
 }
 
@@ -201,7 +213,7 @@ ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
     for (index j = here; j < lanes<Arch>; ++j) store<Arch>(sums[j], broadcast<Arch>(0.0f));
     vec<Arch> sum[lanes<Arch>];
     unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = load<Arch>(sums[n]); });
-    store_some<Arch>(to + i, sum_rows<Arch>(sum), static_cast<int>(here));
+    write_products<Arch, 1>(sum_rows<Arch>(sum), to + i, 0, here);
   }
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "oriel/core/status.hpp"
 
@@ -23,6 +25,65 @@ struct row_slice {
   index ahead = 0;  ///< products ask for the bytes so far behind those they read: `bytes_ahead`
 };
 
+/// Rows of queries as whole numbers: row r is unit[r] * codes. A row that is not finite has a unit
+/// that is NaN.
+struct rounded_rows {
+  std::int16_t const* codes =
+      nullptr;  ///< rows `step` apart, as rounded_functions::order writes them
+  index step = 0;
+  float const* sums = nullptr;  ///< the same, `sums_step` apart
+  index sums_step = 0;
+  float const* unit = nullptr;
+
+  ORIEL_INLINE constexpr rounded_rows from(int r) const noexcept {
+    return {codes + r * step, step, sums + r * sums_step, sums_step, unit + r};
+  }
+};
+
+/// Weights as whole numbers: that of stored row i and group g of channels for row r of queries is
+/// the i-th from codes + r * row_step + g * group_step on.
+struct rounded_weights {
+  std::int16_t const* codes = nullptr;
+  index row_step = 0;
+  index group_step = 0;
+
+  ORIEL_INLINE constexpr rounded_weights from(int r) const noexcept {
+    return {codes + r * row_step, row_step, group_step};
+  }
+  /// The weights of stored rows i and, if it is one of a pair, i + 1; else 0.
+  ORIEL_INLINE std::uint32_t pair(int r, index g, index i, bool both) const noexcept {
+    std::int16_t const* const at = codes + r * row_step + g * group_step + i;
+    if (!both) return static_cast<std::uint16_t>(*at);
+    std::uint32_t two;
+    std::memcpy(&two, at, sizeof two);
+    return two;
+  }
+};
+
+/// Products with queries and weights that are rounded to whole numbers, for `compute_choice::fast`.
+///   group, dims   channels that share a scale; rows must be a multiple of `dims`
+///   has_zero      do groups have a zero: row i is scale * code + zero
+///   order    writes a query [dim] in the order of `dot`, and the sums of its groups of channels
+///   dot      to[r * to_step + i] = q[r] . row i, for r < count
+///   scales   writes the scales of the rows' groups of channels to scale[g * between + i], and
+///            their zeros, if they have some
+///   add      sum[r] += sum over i of weight[r][i][group of d] * code of row i [d], exactly; `sum`
+///            is in an order of its own
+///   restore  writes the sums of one row [dim] in the order of channels
+struct rounded_functions {
+  index group = 0;
+  index dims = 0;
+  bool has_zero = false;
+  void (*order)(std::int16_t const* q, index dim, std::int16_t* to, float* sums) noexcept = nullptr;
+  void (*dot)(row_slice const& rows, rounded_rows const& q, int count, float* to,
+              index to_step) noexcept = nullptr;
+  void (*scales)(row_slice const& rows, float* scale, float* zero,
+                 index between) noexcept = nullptr;
+  void (*add)(row_slice const& rows, rounded_weights const& weights, int count, std::int32_t* sum,
+              index sum_step) noexcept = nullptr;
+  void (*restore)(std::int32_t const* sum, index dim, std::int32_t* to) noexcept = nullptr;
+};
+
 /// What can be done with stored rows, for one way of storing them and one instruction set.
 struct row_functions {
   /// Writes the rows as floats, [count, dim]. It reads nothing but those rows and may rotate, scale
@@ -39,6 +100,9 @@ struct row_functions {
               index to_step) noexcept = nullptr;
   void (*add)(row_slice const& rows, float const* weight, index weight_step, int count, float* acc,
               index acc_step) noexcept = nullptr;
+
+  /// Optional, for the decode kernel where it may round.
+  rounded_functions const* rounded = nullptr;
 
   /// Where rows are a codec's, what it makes of a row [dim] of a kv head:
   ///   encode       writes it to `to`, as it is stored
@@ -60,6 +124,11 @@ struct row_reader {
   /// Are there products over rows of `dim` floats?
   ORIEL_INLINE constexpr bool multiplies(index dim) const noexcept {
     return functions != nullptr && functions->dims > 0 && dim % functions->dims == 0;
+  }
+  /// The products with whole numbers over rows of `dim` floats, or null.
+  ORIEL_INLINE constexpr rounded_functions const* rounded(index dim) const noexcept {
+    rounded_functions const* const all = functions != nullptr ? functions->rounded : nullptr;
+    return all != nullptr && dim % all->dims == 0 ? all : nullptr;
   }
   ORIEL_INLINE void operator()(row_slice const& rows, float* to) const noexcept {
     functions->read(context, rows, to);

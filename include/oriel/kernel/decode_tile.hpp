@@ -6,6 +6,7 @@
 
 #include "oriel/cache/row_products.hpp"
 #include "oriel/cache/source.hpp"
+#include "oriel/kernel/rounded_tile.hpp"
 #include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
@@ -28,25 +29,43 @@ class decode_tile {
   /// Rows that are computed with at a time: as floats they stay in L1.
   static constexpr index chunk_keys = 16;
 
-  /// Scores and chunks of rows live only within a key tile: the tiles of a block share `scores`
-  /// [rows, tile_keys] and `chunk` [chunk_keys, max(head_dim, v_dim)], which may be null where all
-  /// rows are floats.
-  static decode_tile carve(carver& memory, index head_dim, index v_dim, float* scores,
-                           float* chunk = nullptr) noexcept {
+  /// What lives only within a key tile, and is the same for the tiles of a block.
+  struct shared {
+    bool coded = false;           ///< may rows be stored otherwise than as floats?
+    float* scores = nullptr;      ///< [rows, tile_keys]
+    float* chunk = nullptr;       ///< [chunk_keys, max(head_dim, v_dim)] if coded
+    rounded_values<Arch> values;  ///< if coded
+    ORIEL_INLINE shared() noexcept {}
+  };
+  static shared carve_shared(carver& memory, bool coded, index head_dim, index v_dim,
+                             float* scores) noexcept {
+    shared own;
+    own.coded = coded;
+    own.scores = scores;
+    own.chunk = memory.take<float>(saturating_mul(coded ? chunk_keys : 0, max_of(head_dim, v_dim)));
+    own.values = rounded_values<Arch>::carve(memory, coded ? rows : 0, v_dim);
+    return own;
+  }
+  static decode_tile carve(carver& memory, index head_dim, index v_dim,
+                           shared const& own) noexcept {
     decode_tile tile;
-    tile.chunk_ = chunk;
+    tile.chunk_ = own.chunk;
+    tile.values_ = own.values;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
     tile.q_ = memory.take<float>(saturating_mul(tile.padded_dim_, rows));
-    tile.s_ = scores;
+    tile.whole_q_ = rounded_queries<Arch>::carve(memory, own.coded ? rows : 0, tile.padded_dim_);
+    tile.s_ = own.scores;
     tile.leaf_ = softmax_state<Arch>::carve(memory, rows, v_dim);
     tile.total_ = softmax_state<Arch>::carve(memory, rows, v_dim);
     return tile;
   }
 
-  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
-  void begin(float const* const* q, int count, float scale) noexcept {
+  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen. `rounds`:
+  /// products may be of whole numbers.
+  void begin(float const* const* q, int count, float scale, bool rounds = false) noexcept {
     merged_ = false;
+    rounds_ = rounds && has_words<Arch>;
     coded_ahead_ = bytes_ahead<Arch>(line_work::more);
     ahead_ = count > 1 ? coded_ahead_ : bytes_ahead<Arch>(line_work::little);
     for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
@@ -56,6 +75,9 @@ class decode_tile {
         vec<Arch> const x = load_partial<Arch>(q[r] + (width > 0 ? d : 0), width);
         store<Arch>(q_ + r * padded_dim_ + d, x * broadcast<Arch>(scale));
       }
+    }
+    if constexpr (has_words<Arch>) {
+      if (rounds_) whole_q_.set(q_, rows);
     }
   }
 
@@ -67,6 +89,15 @@ class decode_tile {
   /// Scores of the keys of `run`, whose values are asked for meanwhile.
   void score(kv_run const& run, index at, int count) noexcept {
     v_ = fetch(run.v, run.rows);
+    if (auto const* const whole = rounding(run.k, head_dim_)) {
+      rounded_rows const q = whole_q_.rows(*whole, head_dim_, rows);
+      for_each_chunk(run, run.k, head_dim_, product_rows(),
+                     [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
+                       v_.lines(v_.lines_in(keys.count));
+                       whole->dot(keys, q, count, s_ + at + done, tile_keys);
+                     });
+      return;
+    }
     if (run.k.reader.multiplies(head_dim_)) {
       for_each_chunk(run, run.k, head_dim_, product_rows(),
                      [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
@@ -135,22 +166,33 @@ class decode_tile {
     }
   }
 
-  /// acc += P V for the keys of `run`.
-  void accumulate(kv_run const& run, index at, int count) noexcept {
-    if (run.v.reader.multiplies(leaf_.v_dim)) {
+  /// acc += P V for the keys at `places`: each_run(f) calls f(run, its place) for them in order.
+  template <class Runs>
+  void accumulate(range places, int count, Runs&& each_run) noexcept {
+    rounded_functions const* whole = nullptr;  // of all values that are multiplied as such
+    if constexpr (has_words<Arch>) {
+      if (rounds_) {
+        each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
+          auto const* const own = rounding(run.v, leaf_.v_dim);
+          if (whole == nullptr && own != nullptr) values_.begin(whole = own, places);
+          if (own != nullptr && own == whole) values_.scales(run.slice(run.v, leaf_.v_dim), at);
+        });
+      }
+      if (whole != nullptr) values_.weigh(s_, count);
+    }
+    each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
+      if (whole == nullptr || rounding(run.v, leaf_.v_dim) != whole) {
+        return accumulate(run, at, count);
+      }
       for_each_chunk(run, run.v, leaf_.v_dim, product_rows(),
                      [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
                        next_k_.lines(next_k_.lines_in(values.count));
-                       run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
-                                                   leaf_.acc, leaf_.stride());
+                       values_.add(values, at + done, count);
                      });
-      return;
-    }
-    in_chunks(run, run.v, leaf_.v_dim, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks<Arch>(count,
-                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
     });
+    if constexpr (has_words<Arch>) {
+      if (whole != nullptr) values_.end(leaf_, count);
+    }
   }
 
   /// The leaf becomes part of the total.
@@ -174,6 +216,29 @@ class decode_tile {
 
  private:
   using stored = float_rows<Arch>;
+
+  /// The products with whole numbers over such rows, or null.
+  ORIEL_INLINE rounded_functions const* rounding(stored_rows const& of, index dim) const noexcept {
+    return rounds_ ? of.reader.rounded(dim) : nullptr;
+  }
+
+  /// acc += P V for the keys of `run`.
+  void accumulate(kv_run const& run, index at, int count) noexcept {
+    if (run.v.reader.multiplies(leaf_.v_dim)) {
+      for_each_chunk(run, run.v, leaf_.v_dim, product_rows(),
+                     [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
+                       next_k_.lines(next_k_.lines_in(values.count));
+                       run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
+                                                   leaf_.acc, leaf_.stride());
+                     });
+      return;
+    }
+    in_chunks(run, run.v, leaf_.v_dim, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
+      in_row_blocks<Arch>(count,
+                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+    });
+  }
 
   ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& of, index count) const noexcept {
     return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(of, count);
@@ -259,6 +324,9 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   float* chunk_ = nullptr;
+  bool rounds_ = false;
+  rounded_queries<Arch> whole_q_;  ///< Q, where products may be of whole numbers
+  rounded_values<Arch> values_;    ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   index ahead_ = 0;         ///< bytes_ahead of floats

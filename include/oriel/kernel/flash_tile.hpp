@@ -39,7 +39,7 @@ class flash_tile {
 
   /// Q^T = scale * the rows q[0..count), each [head_dim]; lanes from `count` on are 0. No key has
   /// been seen.
-  void begin(float const* const* q, int count, float scale) noexcept {
+  void begin(float const* const* q, int count, float scale, bool /*rounds*/ = false) noexcept {
     constexpr int n = lanes<Arch>;
     vectors_ = static_cast<int>(ceil_div(count, n));
     merged_ = false;
@@ -123,10 +123,14 @@ class flash_tile {
     }
   }
 
-  /// O^T += V^T P^T for the values of `run`, floats, whose weights are at places at, at + 1, ...
-  void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
-         next_v_);
+  /// O^T += V^T P^T for values that are floats: each_run(f) calls f(run, its place) for them in
+  /// order.
+  template <class Runs>
+  void accumulate(range /*places*/, int /*count*/, Runs&& each_run) noexcept {
+    each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
+      gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
+           next_v_);
+    });
   }
 
   /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.

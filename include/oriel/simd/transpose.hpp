@@ -122,4 +122,28 @@ ORIEL_INLINE vec<Arch> sum_rows(vec<Arch> (&row)[lanes<Arch>]) noexcept {
   return row[0];
 }
 
+/// to[j * to_step + i] = from[i * from_step + j] for i, j < 4.
+ORIEL_INLINE void transpose_4x4(float const* from, index from_step, float* to,
+                                index to_step) noexcept {
+#if ORIEL_X86
+  __m128 row[4];
+  unroll<4>([&](int i) ORIEL_INLINE_LAMBDA { row[i] = _mm_loadu_ps(from + i * from_step); });
+  _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
+  unroll<4>([&](int j) ORIEL_INLINE_LAMBDA { _mm_storeu_ps(to + j * to_step, row[j]); });
+#else
+  for (index i = 0; i < 4; ++i) {
+    for (index j = 0; j < 4; ++j) to[j * to_step + i] = from[i * from_step + j];
+  }
+#endif
+}
+
+/// The sum of a register's lanes, in order.
+template <class Arch>
+ORIEL_INLINE float sum_lanes(vec<Arch> x) noexcept {
+  float lane[lanes<Arch>];
+  store<Arch>(lane, x);
+  for (int i = 1; i < lanes<Arch>; ++i) lane[0] += lane[i];
+  return lane[0];
+}
+
 }  // namespace oriel::inline v0

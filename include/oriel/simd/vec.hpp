@@ -57,6 +57,18 @@ ORIEL_INLINE vec<Arch> max(vec<Arch> a, vec<Arch> b) noexcept {
   return xsimd::max(a, b);
 }
 
+/// |x|.
+template <class Arch>
+ORIEL_INLINE vec<Arch> magnitude(vec<Arch> x) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    __m512i const rest = _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+    return _mm512_castsi512_ps(rest);
+  }
+#endif
+  return xsimd::abs(x);
+}
+
 /// Largest integer <= x, as a float.
 template <class Arch>
 ORIEL_INLINE vec<Arch> floor(vec<Arch> x) noexcept {

@@ -208,6 +208,25 @@ ORIEL_INLINE void widen_few(std::byte const* from, index count, float* to) noexc
   for (index i = 0; i < count; ++i) to[i] = widen_one<Arch, T>(from + i * size);
 }
 
+/// `count` floats from as many elements that lie `step` bytes apart; few of them.
+template <class Arch, class T>
+ORIEL_INLINE void widen_apart(std::byte const* from, index step, index count, float* to) noexcept {
+#if ORIEL_X86 && defined(__F16C__)
+  if constexpr (x86_bytes<Arch> >= 32 && std::is_same_v<T, f16>) {
+    for (; count >= 4; count -= 4, from += 4 * step, to += 4) {
+      std::uint64_t bits = 0;
+      unroll<4>([&](int i) ORIEL_INLINE_LAMBDA {
+        T x;
+        std::memcpy(&x, from + i * step, sizeof x);
+        bits |= std::uint64_t{x.bits} << (16 * i);
+      });
+      _mm_storeu_ps(to, _mm_cvtph_ps(_mm_cvtsi64_si128(static_cast<long long>(bits))));
+    }
+  }
+#endif
+  for (index i = 0; i < count; ++i) to[i] = widen_one<Arch, T>(from + i * step);
+}
+
 /// `count` floats from as many elements.
 template <class Arch, class T>
 void widen_row(T const* from, index count, float* to) noexcept {

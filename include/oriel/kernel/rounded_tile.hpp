@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSL-1.0
+// Queries and weights of the decode kernel as whole numbers, where a call may round.
+#pragma once
+
+#include "oriel/cache/rounded_products.hpp"
+#include "oriel/kernel/softmax_state.hpp"
+#include "oriel/kernel/tile_shape.hpp"
+
+namespace oriel::inline v0 {
+
+/// The largest of the whole numbers that queries and weights become.
+inline constexpr float largest_code = 32767.0f;
+
+/// How numbers up to a magnitude become whole ones.
+struct whole_scale {
+  float factor = 0.0f;
+  float unit = 0.0f;
+
+  /// For those whose magnitudes are at most the largest lane of `most`. If that is infinite, unit is
+  /// NaN.
+  template <class Arch>
+  ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
+    float lane[lanes<Arch>];
+    store<Arch>(lane, most);
+    float top = 0.0f;
+    for (float const x : lane) top = x > top ? x : top;
+    constexpr float least = 1e-34f;  // below, the quotient may overflow
+    return {largest_code / (top > least ? top : least), top / largest_code + top * 0.0f};
+  }
+};
+
+/// Rows of queries, each as numbers of 16 bits and a unit: the largest becomes 32767 units.
+template <class Arch>
+class rounded_queries {
+ public:
+  ORIEL_INLINE rounded_queries() noexcept {}
+  /// For `rows` rows, or none, of `padded_dim` floats, a multiple of lanes<Arch>.
+  static rounded_queries carve(carver& memory, index rows, index padded_dim) noexcept {
+    rounded_queries own;
+    own.step_ = padded_dim;
+    own.sums_step_ = ceil_div(padded_dim, 16);
+    own.code_ = memory.take<std::int16_t>(saturating_mul(rows, padded_dim));
+    own.ordered_ = memory.take<std::int16_t>(saturating_mul(rows, padded_dim));
+    own.sums_ = memory.take<float>(saturating_mul(rows, own.sums_step_));
+    own.unit_ = memory.take<float>(rows);
+    return own;
+  }
+  /// The rows become q [rows, padded_dim].
+  void set(float const* q, int rows) noexcept {
+    of_ = nullptr;
+    for (int r = 0; r < rows; ++r, q += step_) {
+      vec<Arch> most = broadcast<Arch>(0.0f);
+      vec<Arch> bad = most;  // 0 or NaN
+      for (index d = 0; d < step_; d += lanes<Arch>) {
+        vec<Arch> const x = load<Arch>(q + d);
+        bad = fma<Arch>(x, broadcast<Arch>(0.0f), bad);
+        most = max<Arch>(magnitude<Arch>(x), most);
+      }
+      auto const to = whole_scale::up_to<Arch>(most);
+      for (index d = 0; d < step_; d += lanes<Arch>) {
+        store_rounded<Arch>(code_ + r * step_ + d, load<Arch>(q + d) * broadcast<Arch>(to.factor));
+      }
+      unit_[r] = to.unit + sum_lanes<Arch>(bad);
+    }
+  }
+  /// The first `rows` rows as `of` multiplies them; of `dim` floats.
+  rounded_rows rows(rounded_functions const& of, index dim, int rows) noexcept {
+    for (int r = 0; of_ != &of && r < rows; ++r) {
+      of.order(code_ + r * step_, dim, ordered_ + r * step_, sums_ + r * sums_step_);
+    }
+    of_ = &of;
+    return {ordered_, step_, sums_, sums_step_, unit_};
+  }
+
+ private:
+  index step_ = 0;
+  index sums_step_ = 0;
+  rounded_functions const* of_ = nullptr;  ///< whose order the rows are in
+  std::int16_t* code_ = nullptr;           ///< [rows, padded_dim]
+  std::int16_t* ordered_ = nullptr;        ///< [rows, padded_dim]
+  float* sums_ = nullptr;                  ///< [rows, groups]
+  float* unit_ = nullptr;                  ///< [rows]
+};
+
+/// The sums of weights and values of one tile of keys: a weight times the scale of a group of
+/// channels is a number of 16 bits, of which a row's largest in the tile becomes 32767 units, and
+/// sums of codes are exact, so that they depend on nothing but the tile's keys.
+template <class Arch>
+class rounded_values {
+ public:
+  ORIEL_INLINE rounded_values() noexcept {}
+  /// For `rows` rows, or none, of values of `v_dim` floats.
+  static rounded_values carve(carver& memory, index rows, index v_dim) noexcept {
+    rounded_values own;
+    index const keys = rows > 0 ? tile_keys : 0;
+    index const groups = ceil_div(v_dim, word_lanes<Arch>);  // at most
+    own.dim_ = v_dim;
+    own.scale_ = memory.take<float>(saturating_mul(groups, keys));
+    own.zero_ = memory.take<float>(saturating_mul(groups, keys));
+    own.weight_ = memory.take<std::int16_t>(saturating_mul(rows, saturating_mul(groups, keys)));
+    own.sum_ = memory.take<std::int32_t>(saturating_mul(rows > 0 ? rows + 1 : 0, v_dim));
+    own.offset_ = memory.take<float>(saturating_mul(rows, groups));
+    own.unit_ = memory.take<float>(rows);
+    return own;
+  }
+
+  /// The keys at `places` of a tile, whose values some have of a kind that `of` multiplies.
+  void begin(rounded_functions const* of, range places) noexcept {
+    of_ = of;
+    groups_ = dim_ / of->group;
+    begin_ = round_down(places.begin, lanes<Arch>);
+    end_ = round_up(places.end, lanes<Arch>);
+    each_group([&](index, float* scale, float* zero) ORIEL_INLINE_LAMBDA {
+      for (index i = begin_; i < end_; i += lanes<Arch>) {
+        store<Arch>(scale + i, broadcast<Arch>(0.0f));
+        if (of->has_zero) store<Arch>(zero + i, broadcast<Arch>(0.0f));
+      }
+    });
+  }
+  /// First the scales of all values, at places from `at` on.
+  ORIEL_INLINE void scales(row_slice const& values, index at) const noexcept {
+    of_->scales(values, scale_ + at, zero_ + at, tile_keys);
+  }
+  /// Then the weights p [count, tile_keys] of all keys.
+  void weigh(float const* p, int count) noexcept {
+    for (int r = 0; r < count; ++r, p += tile_keys) {
+      if (of_->has_zero) {
+        weigh_row<true>(p, r);
+      } else {
+        weigh_row<false>(p, r);
+      }
+      for (index d = 0; d < dim_; d += lanes<Arch>) {
+        store_words<Arch>(sum_ + r * dim_ + d, broadcast_pair<Arch>(0));
+      }
+    }
+  }
+  /// Then the values, in any parts.
+  ORIEL_INLINE void add(row_slice const& values, index at, int count) const noexcept {
+    rounded_weights const weights{weight_ + at, groups_ * tile_keys, tile_keys};
+    of_->add(values, weights, count, sum_, dim_);
+  }
+  /// Last, acc += the sums.
+  void end(softmax_state<Arch> const& to, int count) const noexcept {
+    for (int r = 0; r < count; ++r) {
+      float* const acc = to.acc + r * to.stride();
+      std::int32_t* const sum = sum_ + count * dim_;
+      of_->restore(sum_ + r * dim_, dim_, sum);
+      vec<Arch> const unit = broadcast<Arch>(unit_[r]);
+      each_group([&](index g, float*, float*) ORIEL_INLINE_LAMBDA {
+        vec<Arch> const offset = broadcast<Arch>(offset_[r * groups_ + g]);
+        for (index d = g * of_->group; d < (g + 1) * of_->group; d += lanes<Arch>) {
+          vec<Arch> const more =
+              fma<Arch>(to_floats<Arch>(load_words<Arch>(sum + d)), unit, offset);
+          store<Arch>(acc + d, load<Arch>(acc + d) + more);
+        }
+      });
+    }
+  }
+
+ private:
+  template <class F>
+  ORIEL_INLINE void each_group(F&& f) const noexcept {
+    for (index g = 0; g < groups_; ++g) f(g, scale_ + g * tile_keys, zero_ + g * tile_keys);
+  }
+  template <bool Zero>
+  ORIEL_INLINE void weigh_row(float const* p, int r) noexcept {
+    vec<Arch> most = broadcast<Arch>(0.0f);
+    each_group([&](index g, float const* scale, float const* zero) ORIEL_INLINE_LAMBDA {
+      vec<Arch> more = broadcast<Arch>(0.0f);  // NaN if a weight is not finite
+      for (index i = begin_; i < end_; i += lanes<Arch>) {
+        vec<Arch> const weight = load<Arch>(p + i);
+        vec<Arch> const x = weight * load<Arch>(scale + i);
+        if constexpr (Zero) more = fma<Arch>(weight, load<Arch>(zero + i), more);
+        more = fma<Arch>(x, broadcast<Arch>(0.0f), more);
+        most = max<Arch>(magnitude<Arch>(x), most);
+      }
+      offset_[r * groups_ + g] = sum_lanes<Arch>(more);
+    });
+    auto const to = whole_scale::up_to<Arch>(most);
+    unit_[r] = to.unit;
+    each_group([&](index g, float const* scale, float const*) ORIEL_INLINE_LAMBDA {
+      std::int16_t* const weight = weight_ + (r * groups_ + g) * tile_keys;
+      for (index i = begin_; i < end_; i += lanes<Arch>) {
+        vec<Arch> const x = load<Arch>(p + i) * load<Arch>(scale + i);
+        store_rounded<Arch>(weight + i, x * broadcast<Arch>(to.factor));
+      }
+    });
+  }
+
+  rounded_functions const* of_ = nullptr;
+  index dim_ = 0;
+  index groups_ = 0;
+  index begin_ = 0;  ///< places that are computed with
+  index end_ = 0;
+  float* scale_ = nullptr;          ///< [groups, tile_keys]
+  float* zero_ = nullptr;           ///< [groups, tile_keys]
+  std::int16_t* weight_ = nullptr;  ///< [rows, groups, tile_keys]
+  std::int32_t* sum_ =
+      nullptr;               ///< [rows, v_dim], as rounded_functions::add orders them, and one row
+  float* offset_ = nullptr;  ///< [rows, groups]: what a group's zeros sum to, or NaN
+  float* unit_ = nullptr;    ///< [rows]
+};
+
+}  // namespace oriel::inline v0

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/kernel/rounded_tile.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "dice.hpp"
+#include "oriel/cache/quantized.hpp"
+#include "oriel/interop/owning.hpp"
+
+namespace oriel::test {
+namespace {
+
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+using arch = default_arch;
+
+TEST(RoundedTile, TakesNothingForNoRows) {
+  carver none;
+  rounded_queries<arch>::carve(none, 0, 1024);
+  rounded_values<arch>::carve(none, 0, 1024);
+  EXPECT_EQ(none.used(), 0);
+}
+
+TEST(RoundedTile, TheLargestNumberIsAllUnits) {
+  auto const of = whole_scale::up_to<arch>(broadcast<arch>(2.0f));
+  EXPECT_EQ(of.factor, largest_code / 2.0f);
+  EXPECT_EQ(of.unit, 2.0f / largest_code);
+  auto const none = whole_scale::up_to<arch>(broadcast<arch>(0.0f));
+  EXPECT_EQ(none.unit, 0.0f);
+  EXPECT_TRUE(std::isfinite(none.factor));
+  EXPECT_TRUE(std::isfinite(whole_scale::up_to<arch>(broadcast<arch>(1e-44f)).factor));
+  EXPECT_TRUE(std::isnan(whole_scale::up_to<arch>(broadcast<arch>(infinity)).unit));
+}
+
+/// Rows of queries and, one by one, what they become.
+TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
+  if constexpr (has_words<arch>) {
+    constexpr index dim = 128;
+    constexpr int rows = 8;
+    carver sizes;
+    rounded_queries<arch>::carve(sizes, rows, dim);
+    aligned_bytes memory(sizes.used());
+    carver real(memory.span().data());
+    auto queries = rounded_queries<arch>::carve(real, rows, dim);
+    std::vector<float> q(rows * dim);
+    dice d(5);
+    for (float& x : q) x = 100.0f * d.real();
+    q[1 * dim + 3] = nan, q[2 * dim + 127] = infinity, q[3 * dim] = -infinity;
+    for (index i = 0; i < dim; ++i) q[4 * dim + i] = 0.0f;
+    queries.set(q.data(), rows);
+    rounded_functions const& of = *reader_of<arch, int8>(nullptr).rounded(dim);
+    rounded_rows const got = queries.rows(of, dim, rows);
+    for (int r = 0; r < rows; ++r) {
+      if (r >= 1 && r <= 3) {
+        EXPECT_TRUE(std::isnan(got.unit[r]));
+        continue;
+      }
+      float top = 0.0f;
+      for (index i = 0; i < dim; ++i) top = std::max(top, std::fabs(q[r * dim + i]));
+      EXPECT_FLOAT_EQ(got.unit[r], top / largest_code);
+      for (index i = 0; i < dim; ++i) {  // int8's order is that of channels
+        EXPECT_NEAR(got.codes[r * got.step + i] * got.unit[r], q[r * dim + i],
+                    0.5001f * got.unit[r]);
+      }
+    }
+  } else {
+    GTEST_SKIP() << "no registers of numbers of 16 bits";
+  }
+}
+
+/// The sums over a tile in which keys 20, ..., 69 and 90, ..., 119 have values, in several parts.
+template <class Codec>
+std::vector<float> sums(std::vector<std::byte> const& bytes, index dim, std::vector<float> const& p,
+                        int count, std::vector<range> const& parts) {
+  index const stride = Codec::row_bytes(dim);
+  carver sizes;
+  rounded_values<arch>::carve(sizes, 8, dim);
+  softmax_state<arch>::carve(sizes, 8, dim);
+  aligned_bytes memory(sizes.used());
+  carver real(memory.span().data());
+  auto values = rounded_values<arch>::carve(real, 8, dim);
+  auto const state = softmax_state<arch>::carve(real, 8, dim);
+  for (index i = 0; i < 8 * state.stride(); ++i) state.acc[i] = 0.25f;
+  values.begin(reader_of<arch, Codec>(nullptr).rounded(dim), {20, 120});
+  auto const slice = [&](range part) {
+    return row_slice{bytes.data() + part.begin * stride, stride, 0, part.begin, part.size(), dim};
+  };
+  for (range const part : parts) values.scales(slice(part), part.begin);
+  values.weigh(p.data(), count);
+  for (range const part : parts) values.add(slice(part), part.begin, count);
+  values.end(state, count);
+  std::vector<float> all(static_cast<std::size_t>(count * dim));
+  for (int r = 0; r < count; ++r) {
+    std::copy_n(state.acc + r * state.stride(), dim, all.data() + r * dim);
+  }
+  return all;
+}
+
+template <class Codec>
+void expect_sums() {
+  if constexpr (has_words<arch>) {
+    constexpr index dim = 128;
+    index const stride = Codec::row_bytes(dim);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(tile_keys * stride), std::byte{0xff});
+    std::vector<float> floats(tile_keys * dim), p(8 * tile_keys);
+    dice d(6);
+    auto const has_value = [](index i) { return (i >= 20 && i < 70) || (i >= 90 && i < 120); };
+    for (index i = 0; i < tile_keys; ++i) {
+      if (!has_value(i)) continue;  // nobody may read it
+      float row[dim];
+      for (float& x : row) x = d.real();
+      Codec{}.template encode<arch>(row, dim, 0, bytes.data() + i * stride);
+      Codec{}.template read<arch>({bytes.data() + i * stride, stride, 0, i, 1, dim},
+                                  floats.data() + i * dim);
+      for (index r = 0; r < 8; ++r) {
+        p[static_cast<std::size_t>(r * tile_keys + i)] =
+            std::ldexp(1.0f + d.real(), d.between(-20, 0));
+      }
+    }
+    for (int const count : {1, 2, 4, 8}) {
+      auto const whole = sums<Codec>(bytes, dim, p, count, {{20, 70}, {90, 120}});
+      auto const parts =
+          sums<Codec>(bytes, dim, p, count, {{20, 21}, {21, 50}, {50, 70}, {90, 91}, {91, 120}});
+      EXPECT_EQ(whole, parts) << "the same bits however the keys are cut";
+      EXPECT_EQ(sums<Codec>(bytes, dim, p, 1, {{20, 70}, {90, 120}}),
+                std::vector(whole.begin(), whole.begin() + dim))
+          << "and whatever other rows there are";
+      for (int r = 0; r < count; ++r) {
+        double most = 0.0;  // p * the span of a group's values, above every p * scale * code
+        for (index i = 0; i < tile_keys; ++i) {
+          most = std::max<double>(most, 2.1 * p[static_cast<std::size_t>(r * tile_keys + i)]);
+        }
+        for (index c = 0; c < dim; ++c) {
+          double want = 0.25;
+          for (index i = 0; i < tile_keys; ++i) {
+            if (!has_value(i)) continue;
+            want += static_cast<double>(p[static_cast<std::size_t>(r * tile_keys + i)]) *
+                    floats[static_cast<std::size_t>(i * dim + c)];
+          }
+          EXPECT_NEAR(whole[static_cast<std::size_t>(r * dim + c)], want, 80 * most / 65534 + 1e-5);
+        }
+      }
+    }
+  } else {
+    GTEST_SKIP() << "no registers of numbers of 16 bits";
+  }
+}
+
+TEST(RoundedTile, SumsOfSymmetricCodes) { expect_sums<int8>(); }
+TEST(RoundedTile, SumsOfCodesWithAZero) { expect_sums<int4>(); }
+
+TEST(RoundedTile, WhatIsNotANumberStaysWithinItsGroup) {
+  if constexpr (has_words<arch>) {
+    constexpr index dim = 128;
+    index const stride = int8::row_bytes(dim);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(tile_keys * stride));
+    std::vector<float> p(8 * tile_keys, 1.0f);
+    for (index i = 0; i < tile_keys; ++i) {
+      float row[dim];
+      for (float& x : row) x = 1.0f;
+      if (i == 40) row[33] = nan;
+      int8::encode<arch>(row, dim, 0, bytes.data() + i * stride);
+    }
+    auto const got = sums<int8>(bytes, dim, p, 2, {{20, 120}});
+    for (std::size_t c = 0; c < dim; ++c) EXPECT_EQ(std::isnan(got[c]), c / 32 == 1) << c;
+    p[tile_keys + 50] = nan;
+    auto const all = sums<int8>(bytes, dim, p, 2, {{20, 120}});
+    for (std::size_t c = 0; c < dim; ++c) EXPECT_TRUE(std::isnan(all[dim + c]));
+  } else {
+    GTEST_SKIP() << "no registers of numbers of 16 bits";
+  }
+}
+
+}  // namespace
+}  // namespace oriel::test
