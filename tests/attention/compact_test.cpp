@@ -8,6 +8,7 @@
 #include "oriel/cache/block_summary.hpp"
 #include "oriel/cache/ggml.hpp"
 #include "oriel/cache/joined.hpp"
+#include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "oriel/mask/both.hpp"
@@ -203,6 +204,84 @@ TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
     coded.select = quest(bounds.of, 3), floats.select = quest(float_bounds.of, 3);
     EXPECT_EQ(attend_anew(coded).bits(), attend_anew(floats).bits()) << "quest";
     expect_exact(coded, attend_anew(coded));
+  }
+}
+
+/// Rows of a source from `first` on, as they are read.
+struct floats_of {
+  index first;
+  tensor k, v;
+
+  floats_of(any_source const& of, index from)
+      : first(from),
+        k(of.positions().end - from, of.shape().kv_heads, of.shape().head_dim),
+        v(of.positions().end - from, of.shape().kv_heads, of.shape().v_dim) {
+    for (index t = 0; t < k.view.tokens; ++t) {
+      for (index h = 0; h < k.view.heads; ++h) {
+        kv_run const run = of.run_at(h, from + t);
+        float row[max_coded_dim];
+        std::copy_n(run.floats(run.k, k.view.dim, row), k.view.dim, k.view.row(t, h));
+        std::copy_n(run.floats(run.v, v.view.dim, row), v.view.dim, v.view.row(t, h));
+      }
+    }
+  }
+  contiguous view() const { return {k.view, v.view, first}; }
+};
+
+/// The same of a kivi_cache, whose rows are floats first and codes later, in a text that goes on: a
+/// prompt in pieces, tokens one by one, drafts that are given back, a context shift, in a ring too.
+TEST(CompactGroups, BlocksAreChosenAsOverItsFloats) {
+  problem const p(
+      {.q_len = 300, .kv_len = 300, .q_heads = 4, .kv_heads = 2, .head_dim = 64, .v_dim = 32});
+  problem const other(
+      {.q_len = 300, .kv_len = 300, .q_heads = 4, .kv_heads = 2, .head_dim = 64, .v_dim = 32}, 9);
+  for (index const window : {index{300}, index{150}}) {
+    using cache = kivi_cache<2, 32>;
+    cache_shape const shape{
+        .window = window, .kv_heads = 2, .head_dim = 64, .v_dim = 32, .margin = 8};
+    aligned_memory bytes(cache::required_bytes(shape));
+    cache groups(bytes, shape);
+    summary_of<block_means> means;
+    summary_of<block_bounds> bounds;
+    auto const attend_then_keep = [&](problem const& from, index first, index count) {
+      SCOPED_TRACE(testing::Message() << first << ' ' << count << " window " << window);
+      range const part{first, first + count};
+      joined const both(groups, from.k.view.slice(part), from.v.view.slice(part));
+      ASSERT_TRUE(means.of.append(both).ok());
+      ASSERT_TRUE(bounds.of.append(both).ok());
+      floats_of const floats(both, max_of(groups.lost().end, groups.positions().begin));
+      summary_of<block_means> float_means;
+      summary_of<block_bounds> float_bounds;
+      ASSERT_TRUE(float_means.of.append(floats.k.view, floats.first).ok());
+      ASSERT_TRUE(float_bounds.of.append(floats.k.view, floats.first).ok());
+      attention coded = p.call(), plain = p.call();
+      coded.q = plain.q = from.q.view.slice(part);
+      coded.mask = plain.mask = causal{} & sliding_window{min_of(window, index{120})};
+      coded.kv = both, plain.kv = floats.view();
+      coded.select = moba(means.of, 3), plain.select = moba(float_means.of, 3);
+      EXPECT_EQ(attend_anew(coded).bits(), attend_anew(plain).bits()) << "moba";
+      expect_exact(plain, attend_anew(coded));
+      coded.select = quest(bounds.of, 3), plain.select = quest(float_bounds.of, 3);
+      EXPECT_EQ(attend_anew(coded).bits(), attend_anew(plain).bits()) << "quest";
+      expect_exact(plain, attend_anew(coded));
+      ASSERT_TRUE(groups.append(from.k.view.slice(part), from.v.view.slice(part)).ok());
+    };
+    auto const follow = [&](auto&& change) {
+      ASSERT_TRUE(change(means.of).ok());
+      ASSERT_TRUE(change(bounds.of).ok());
+    };
+    attend_then_keep(p, 0, 70);
+    attend_then_keep(p, 70, 60);
+    for (index t = 130; t < 170; ++t) attend_then_keep(p, t, 1);
+    for (index t = 170; t < 200; t += 3) {
+      attend_then_keep(other, t, 7);
+      ASSERT_TRUE(groups.truncate(t + 3).ok());
+      follow([&](auto& of) { return of.truncate(t + 3, groups); });
+    }
+    ASSERT_TRUE(groups.erase({96, 128}).ok());
+    follow([&](auto& of) { return of.erase({96, 128}, groups); });
+    attend_then_keep(p, 168, 20);
+    for (index t = 188; t < 230; ++t) attend_then_keep(p, t, 1);
   }
 }
 

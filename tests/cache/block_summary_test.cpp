@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "oriel/cache/joined.hpp"
+#include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "tensors.hpp"
 
@@ -125,6 +127,126 @@ TYPED_TEST(BlockSummary, TakesRowsThatAreNotFloats) {
   ASSERT_TRUE(own.of.append(ring).ok());
   EXPECT_EQ(own.of.held(), (range{1, 4}));
   this->expect_blocks(own.of, rounded.view);
+}
+
+/// A kivi_cache, whose newest keys are floats until their group of 16 is complete.
+struct groups {
+  cache_shape shape{.window = 90, .kv_heads = 2, .head_dim = 7, .margin = 6};
+  aligned_memory bytes{kivi_cache<2, 16>::required_bytes(shape)};
+  kivi_cache<2, 16> cache{bytes, shape};
+  tensor k = tensor(90, 2, 7).filled(1);
+
+  status append(range part) { return cache.append(k.view.slice(part), k.view.slice(part)); }
+  /// Keys as they are read now.
+  tensor keys() const {
+    tensor all(cache.positions().end, 2, 7);
+    for (index t = cache.positions().begin; t < cache.positions().end; ++t) {
+      for (index h = 0; h < 2; ++h) {
+        float row[max_coded_dim];
+        kv_run const run = any_source(cache).run_at(h, t);
+        std::copy_n(run.floats(run.k, 7, row), 7, all.view.row(t, h));
+      }
+    }
+    return all;
+  }
+};
+
+TYPED_TEST(BlockSummary, KeysThatBecomeCodesAreTakenAgain) {
+  block_shape const roomy{.block = 5, .blocks = 18, .kv_heads = 2, .head_dim = 7};
+  for (bool const before : {false, true}) {  // the cache takes them
+    for (index const piece : {index{1}, index{3}, index{16}, index{37}}) {
+      SCOPED_TRACE(testing::Message() << piece << ' ' << before);
+      groups of;
+      aligned_memory bytes(block_summary<TypeParam>::required_bytes(roomy));
+      block_summary<TypeParam> own(bytes, roomy);
+      for (index at = 0; at < 90; at += piece) {
+        range const part{at, min_of(at + piece, 90)};
+        if (before) {
+          auto const rows = of.k.view.slice(part);
+          ASSERT_TRUE(own.append(joined(of.cache, rows, rows)).ok());
+          EXPECT_EQ(own.positions(), (range{0, part.end}));
+        }
+        ASSERT_TRUE(of.append(part).ok());
+        ASSERT_TRUE(own.append(of.cache).ok());
+        EXPECT_EQ(own.held(), (range{0, part.end / 5}));
+        this->expect_blocks(own, of.keys().view);
+      }
+    }
+  }
+}
+
+TYPED_TEST(BlockSummary, KeysThatBecomeFloatsAgainAreTakenAgain) {
+  block_shape const roomy{.block = 5, .blocks = 18, .kv_heads = 2, .head_dim = 7};
+  for (index const end : {index{63}, index{64}, index{65}, index{79}, index{84}}) {
+    for (index cut = 0; cut <= end; ++cut) {
+      SCOPED_TRACE(testing::Message() << cut << " of " << end);
+      groups of;
+      ASSERT_TRUE(of.append({0, end}).ok());
+      aligned_memory bytes(block_summary<TypeParam>::required_bytes(roomy));
+      block_summary<TypeParam> own(bytes, roomy);
+      ASSERT_TRUE(own.append(of.cache).ok());
+      if (!of.cache.can_resume(cut)) continue;
+      // Of a complete group that is cut, only the cache afterwards knows the keys.
+      bool const changes = cut % 16 != 0 && cut < round_down(end, 16);
+      aligned_memory copied(block_summary<TypeParam>::required_bytes(roomy));
+      block_summary<TypeParam> copy(copied, roomy);
+      ASSERT_TRUE(copy.append(of.cache).ok());
+      status const early = copy.truncate(cut, of.cache);
+      EXPECT_EQ(early.code, changes ? errc::position : errc::ok);
+      EXPECT_EQ(copy.positions(), (range{0, changes ? end : cut})) << early.what;
+      ASSERT_TRUE(of.cache.truncate(cut).ok());
+      ASSERT_TRUE(own.truncate(cut, of.cache).ok());
+      EXPECT_EQ(own.held(), (range{0, cut / 5}));
+      this->expect_blocks(own, of.keys().view);
+      if (!changes) this->expect_blocks(copy, of.keys().view);
+      ASSERT_TRUE(of.append({cut, 90}).ok());
+      ASSERT_TRUE(own.append(of.cache).ok());
+      EXPECT_EQ(own.held(), (range{0, 18}));
+      this->expect_blocks(own, of.keys().view);
+    }
+  }
+}
+
+TYPED_TEST(BlockSummary, FollowsAnEraseAmongGroups) {
+  block_shape const roomy{.block = 5, .blocks = 18, .kv_heads = 2, .head_dim = 7};
+  rope const by{.dim = 6};
+  aligned_memory scratch(erase_bytes(7, 16));
+  for (range const gone : {range{16, 48}, {0, 16}, {64, 80}, {66, 70}, {70, 85}, {80, 85}}) {
+    for (bool const turned : {false, true}) {
+      SCOPED_TRACE(testing::Message() << gone.begin << " to " << gone.end);
+      groups of;
+      ASSERT_TRUE(of.append({0, 85}).ok());
+      aligned_memory bytes(block_summary<TypeParam>::required_bytes(roomy));
+      block_summary<TypeParam> own(bytes, roomy);
+      ASSERT_TRUE(own.append(of.cache).ok());
+      ASSERT_TRUE((turned ? of.cache.erase(gone, by, scratch) : of.cache.erase(gone)).ok());
+      ASSERT_TRUE(own.erase(gone, of.cache).ok());
+      EXPECT_EQ(own.held(), (range{0, (85 - gone.size()) / 5}));
+      this->expect_blocks(own, of.keys().view);
+    }
+  }
+}
+
+/// What a ring has lost before its group was complete is out of reach, what lies behind is not.
+TYPED_TEST(BlockSummary, APieceThatIsLongerThanARingOfGroups) {
+  groups of;
+  of.shape.window = 20;
+  aligned_memory ring_bytes(kivi_cache<2, 16>::required_bytes(of.shape));
+  kivi_cache<2, 16> ring(ring_bytes, of.shape);
+  of.cache = ring;
+  block_shape const roomy{.block = 5, .blocks = 18, .kv_heads = 2, .head_dim = 7};
+  aligned_memory bytes(block_summary<TypeParam>::required_bytes(roomy));
+  block_summary<TypeParam> own(bytes, roomy);
+  for (range const part : {range{0, 21}, {21, 90}}) {
+    auto const rows = of.k.view.slice(part);
+    ASSERT_TRUE(own.append(joined(of.cache, rows, rows)).ok());
+    EXPECT_EQ(own.held(), (range{0, part.end / 5})) << "as they attend to themselves";
+    ASSERT_TRUE(of.append(part).ok());
+  }
+  ASSERT_TRUE(own.append(of.cache).ok());
+  EXPECT_EQ(of.cache.lost(), (range{0, 48}));
+  EXPECT_EQ(own.held(), (range{10, 18}));
+  this->expect_blocks(own, of.keys().view);
 }
 
 /// Every cut, then other keys: the bits of having taken these from the start.

@@ -10,6 +10,7 @@
 
 #include "cache_oracle.hpp"
 #include "dice.hpp"
+#include "oriel/cache/joined.hpp"
 
 namespace oriel {
 namespace {
@@ -36,6 +37,26 @@ std::vector<float> shown(kv_run const& run, stored_rows const& rows, index dim) 
   std::vector<float> to(static_cast<std::size_t>(dim));
   float const* const row = run.floats(rows, dim, to.data());
   return {row, row + dim};
+}
+
+/// What lies before settled(p) is read the same whatever follows from p on.
+TEST(KiviCache, ARowIsSettledWithItsGroup) {
+  cache_shape const shape{.window = 64, .head_dim = 4};
+  guarded_bytes memory(cache::required_bytes(shape));
+  cache kept(memory.bytes(), shape);
+  std::vector<float> const rows(50 * 4, 1.0f);
+  auto const view = [&](index n) { return tensor_view<float const>(rows.data(), n, 1, 4); };
+  EXPECT_EQ(kept.settled(40), 0) << "it may begin anywhere";
+  ASSERT_TRUE(kept.append(view(40), view(40), 5).ok());
+  any_source const of = kept;
+  EXPECT_EQ(of.settled(45), 32);
+  EXPECT_EQ(of.settled(48), 32) << "others than these may follow";
+  EXPECT_EQ(of.settled(INT64_MAX), 32);
+  EXPECT_EQ(of.settled(32), 32);
+  EXPECT_EQ(of.settled(31), 16);
+  EXPECT_EQ(any_source(joined(kept, view(50), view(50))).settled(95), 32) << "shown as floats";
+  EXPECT_EQ(any_source(joined(of, view(50), view(50))).settled(95), 32);
+  EXPECT_EQ(any_source(contiguous(view(50), view(50))).settled(45), 45);
 }
 
 TEST(KiviCache, NewestRowsAreFloatsAndOldOnesKeepTheirChannelsScale) {

@@ -11,6 +11,7 @@
 
 #include "cache_oracle.hpp"
 #include "dice.hpp"
+#include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/scaled.hpp"
 #include "problem.hpp"
@@ -46,11 +47,12 @@ struct random_model {
 };
 
 /// The same caches, each in bytes of its own.
-template <class Cache>
+template <class Model>
 struct alone {
+  using cache = typename Model::layer_cache;
   std::vector<index> layer;  // numbers of those that keep rows
   std::vector<std::unique_ptr<aligned_memory>> bytes;
-  std::vector<Cache> caches;  // [sequences][layer]
+  std::vector<cache> caches;  // [sequences][layer]
 
   explicit alone(model_config const& c) {
     for (index i = 0; i < c.layer_count(); ++i) {
@@ -58,13 +60,14 @@ struct alone {
     }
     for (index s = 0; s < c.sequences; ++s) {
       for (index const i : layer) {
-        index const size = Cache::required_bytes(c.shape_of(i));
+        cache_shape const shape = c.shape_of(i, cache::group);
+        index const size = cache::required_bytes(shape);
         caches.emplace_back(bytes.emplace_back(std::make_unique<aligned_memory>(size))->span(),
-                            c.shape_of(i));
+                            shape);
       }
     }
   }
-  std::span<Cache> of(index sequence) {
+  std::span<cache> of(index sequence) {
     return std::span(caches).subspan(static_cast<std::size_t>(sequence) * layer.size(),
                                      layer.size());
   }
@@ -85,19 +88,19 @@ blob saved(Model const& model, index sequence) {
   return to;
 }
 
-template <class Codec>
+template <class Stored>
 void follow(std::uint64_t seed, int rounds) {
-  using model = model_cache<Codec>;
-  using cache = rolling_cache<Codec>;
+  using model = model_cache<Stored>;
+  using cache = typename model::layer_cache;
   dice d(seed);
   for (int round = 0; round < rounds && !testing::Test::HasFailure(); ++round) {
     random_model const of(d);
     guarded_bytes memory(model::required_bytes(of.config));
     model all(memory.bytes(), of.config);
     ASSERT_TRUE(all.check().ok()) << all.check().what;
-    alone<cache> each(of.config);
+    alone<model> each(of.config);
     auto const contents = [&] { return blob(memory.bytes().begin(), memory.bytes().end()); };
-    aligned_memory scratch(erase_bytes(64));
+    aligned_memory scratch(erase_bytes(64, cache::group));
     auto const none_of = [](cache const& c) { return c.positions().empty() && c.lost().empty(); };
     for (int step = 0; step < 60; ++step) {
       index const s = d.between(index{0}, of.config.sequences - 1);
@@ -147,7 +150,8 @@ void follow(std::uint64_t seed, int rounds) {
           break;
         }
         case 3: {
-          index const to = d.between(index{-1}, end + 1);
+          index const near = d.between(index{-1}, end + 1);
+          index const to = d.coin() ? round_down(near, cache::group) : near;
           bool can = true;
           for (cache const& c : own) can = can && c.can_resume(to);
           EXPECT_EQ(all.can_resume(s, to), can);
@@ -164,7 +168,9 @@ void follow(std::uint64_t seed, int rounds) {
           break;
         }
         case 4: {
-          range const gone{d.between(index{-1}, end), d.between(index{0}, end + 1)};
+          range gone{d.between(index{-1}, end), d.between(index{0}, end + 1)};
+          if (d.coin()) gone.begin = round_down(gone.begin, cache::group);
+          if (d.coin()) gone.end = round_down(gone.end, cache::group);
           bool can = true;
           for (cache const& c : own) can = can && c.check_erase(gone).ok();
           blob const before = contents();
@@ -228,10 +234,17 @@ void follow(std::uint64_t seed, int rounds) {
 
 TEST(ModelCache, DoesToEveryLayerWhatIsDoneToCachesOneByOne) { follow<f32>(1, 150); }
 TEST(ModelCache, DoesSoWithRowsOfACodec) { follow<f16>(2, 60); }
+TEST(ModelCache, DoesSoWithGroupsOfKeys) { follow<kivi_cache<2, 16>>(5, 150); }
 
-TEST(ModelCacheBytes, AreWhatIsUsedToTheByte) {
+template <class Model>
+class ModelCacheBytes : public testing::Test {};
+using models = testing::Types<model_cache<f32, bf16>, model_cache<kivi_cache<4, 16>>>;
+TYPED_TEST_SUITE(ModelCacheBytes, models);
+
+TYPED_TEST(ModelCacheBytes, AreWhatIsUsedToTheByte) {
   dice d(3);
-  using model = model_cache<f32, bf16>;
+  using model = TypeParam;
+  using cache = typename model::layer_cache;
   for (int round = 0; round < 300; ++round) {
     random_model const of(d);
     // Entries, states and rows, each to 64 bytes.
@@ -240,12 +253,11 @@ TEST(ModelCacheBytes, AreWhatIsUsedToTheByte) {
     for (index i = 0; i < of.config.layer_count(); ++i) {
       if (of.config.layer(i).kind == layer_kind::shared) continue;
       ++caches;
-      rows += round_up(model::layer_cache::required_bytes(of.config.shape_of(i)), 64);
+      rows += round_up(cache::required_bytes(of.config.shape_of(i, cache::group)), 64);
     }
-    index const expected =
-        round_up(of.config.layer_count() * 24, 64) +
-        round_up(caches * of.config.sequences * index{sizeof(model::layer_cache)}, 64) +
-        of.config.sequences * rows;
+    index const expected = round_up(of.config.layer_count() * 24, 64) +
+                           round_up(caches * of.config.sequences * index{sizeof(cache)}, 64) +
+                           of.config.sequences * rows;
     ASSERT_EQ(model::required_bytes(of.config), expected);
     guarded_bytes memory(expected);
     EXPECT_EQ(model(memory.bytes().first(memory.bytes().size() - 1), of.config).check().code,
@@ -260,8 +272,13 @@ TEST(ModelCacheBytes, AreWhatIsUsedToTheByte) {
           EXPECT_EQ(&all.at(s, i), &all.at(s, of.config.layer(i).of));
           continue;
         }
-        EXPECT_EQ(static_cast<void const*>(all.at(s, i).run_at(0, 0).k.row(0)), at);
-        at += round_up(model::layer_cache::required_bytes(of.config.shape_of(i)), 64);
+        cache_shape const shape = of.config.shape_of(i, cache::group);
+        if (cache::group == 1) {  // else there are floats before them
+          EXPECT_EQ(static_cast<void const*>(all.at(s, i).run_at(0, 0).k.row(0)), at);
+        }
+        EXPECT_EQ(all.at(s, i).capacity(),
+                  round_up(shape.sinks, cache::group) + round_up(shape.ring(), cache::group));
+        at += round_up(cache::required_bytes(shape), 64);
       }
     }
     EXPECT_EQ(at, memory.bytes().data() + expected);
@@ -269,17 +286,18 @@ TEST(ModelCacheBytes, AreWhatIsUsedToTheByte) {
   }
 }
 
-TEST(ModelCacheBytes, TokensThatFitIsTheInverse) {
+TYPED_TEST(ModelCacheBytes, TokensThatFitIsTheInverse) {
+  using model = TypeParam;
   dice d(4);
   for (int round = 0; round < 3000; ++round) {
     random_model of(d);
     auto const needed = [&](index context) {
       of.config.context = context;
-      return model_cache<int8>::required_bytes(of.config);
+      return model::required_bytes(of.config);
     };
     bool const huge = d.coin();
     index const bytes = huge ? d.between(index{0}, INT64_MAX) : d.between(index{0}, index{200000});
-    index const fits = model_cache<int8>::tokens_that_fit(of.config, bytes);
+    index const fits = model::tokens_that_fit(of.config, bytes);
     if (fits > 0) {
       EXPECT_LE(needed(fits), bytes);
     }
@@ -289,13 +307,16 @@ TEST(ModelCacheBytes, TokensThatFitIsTheInverse) {
     // Exactly those of a context are enough for it, and one less is not.
     index const context = d.between(index{1}, index{60});
     index const exact = needed(context);
-    EXPECT_GE(model_cache<int8>::tokens_that_fit(of.config, exact), context);
-    EXPECT_LT(model_cache<int8>::tokens_that_fit(of.config, exact - 1),
-              needed(1) == exact ? 1 : 61);
+    index const most = model::tokens_that_fit(of.config, exact);
+    EXPECT_GE(most, context);
+    EXPECT_EQ(needed(most == max_position ? context : most), exact);
+    index const less = model::tokens_that_fit(of.config, exact - 1);
+    EXPECT_LT(less, context);
+    EXPECT_TRUE(less == 0 || needed(less) < exact);
   }
 }
 
-TEST(ModelCacheBytes, NothingOverflows) {
+TEST(ModelCacheSizes, NothingOverflows) {
   alignas(64) static std::byte memory[4096];
   std::span<std::byte> const bytes(memory, 64);
   using model = model_cache<>;
@@ -328,7 +349,30 @@ TEST(ModelCacheBytes, NothingOverflows) {
   EXPECT_EQ(model::tokens_that_fit(c, needed - 1), 3);
 }
 
-TEST(ModelCacheBytes, OfMistral7B) {
+TEST(ModelCacheSizes, NothingOverflowsInGroups) {
+  using model = model_cache<kivi_cache<2>>;
+  std::vector<layer_config> const small{{.head_dim = 1}};
+  for (index const huge : {INT64_MAX, INT64_MAX - 63, index{1} << 60}) {
+    std::vector<layer_config> const many{{.kv_heads = huge, .head_dim = 1}};
+    std::vector<layer_config> const window{
+        {.kind = layer_kind::window, .keys = huge, .head_dim = 8}};
+    for (model_config const& c :
+         {model_config{.layers = many, .context = 2},
+          model_config{.layers = window, .context = max_position},
+          model_config{.layers = small, .context = max_position, .margin = huge},
+          model_config{.layers = small, .context = 8, .sequences = huge}}) {
+      EXPECT_EQ(model::required_bytes(c), INT64_MAX);
+      EXPECT_EQ(model({}, c).check().code, errc::memory);
+      EXPECT_LT(model::tokens_that_fit(c, INT64_MAX), max_position);
+      EXPECT_EQ(model::tokens_that_fit(c, -1), 0);
+    }
+  }
+  std::vector<layer_config> const wide{{.head_dim = 4}, {.head_dim = 8, .v_dim = 4097}};
+  EXPECT_EQ(model::check({.layers = wide, .context = 2}).where, 1);
+  EXPECT_EQ(model::required_bytes({.layers = wide, .context = 2}), 0);
+}
+
+TEST(ModelCacheSizes, OfMistral7B) {
   std::vector<layer_config> const layers(
       32, {.kind = layer_kind::window, .keys = 4096, .kv_heads = 8, .head_dim = 128});
   model_config const c{.layers = layers, .context = 32768};
@@ -493,6 +537,104 @@ TEST(ModelCache, AGlobalLayerIsFullAtTheContextAndSaysSo) {
   tensor const rows = tensor(50, 1, 8).filled(1);
   EXPECT_TRUE(rings.append(0, 0, rows.view, rows.view).ok());
   EXPECT_EQ(rings.at(0, 0).positions(), (range{46, 50}));
+}
+
+/// The layers of small_model, in groups of 16 keys.
+struct small_model_in_groups : small_model {
+  using model = model_cache<kivi_cache<4, 16>>;
+  aligned_memory group_bytes{model::required_bytes(config)};
+  model groups{group_bytes, config};
+
+  void append(index sequence, range tokens) {
+    for (index l = 0; l < 3; ++l) {
+      ASSERT_TRUE(groups.append(sequence, l, k.view.slice(tokens), v.view.slice(tokens)).ok());
+    }
+  }
+  /// The bits of a model that has only ever seen these tokens, in pieces of one.
+  void expect_as_new(index sequence) {
+    aligned_memory other_bytes(model::required_bytes(config));
+    model other(other_bytes, config);
+    index const end = groups.end(sequence);
+    for (index p = 0; p < end; ++p) {
+      for (index l = 0; l < 3; ++l) {
+        range const one{p, p + 1};
+        ASSERT_TRUE(other.append(0, l, k.view.slice(one), v.view.slice(one)).ok());
+      }
+    }
+    for (index l = 0; l < 4; ++l) {
+      attention call{
+          .q = q.view.slice({end - 1, end}), .kv = groups.at(sequence, l), .mask = config.mask(l)};
+      auto const got = attend_anew(call).bits();
+      call.kv = other.at(0, l);
+      EXPECT_EQ(got, attend_anew(call).bits()) << sequence << ' ' << l << " at " << end;
+    }
+  }
+};
+
+/// Rows of a complete group are no floats any more: margin says from how far back they are, also in
+/// a layer that keeps all.
+TEST(ModelCacheInGroups, DraftsAreGivenBackInAllLayersOrInNone) {
+  small_model_in_groups m;
+  m.append(1, {0, 50});
+  for (index p = 50; p < 90; ++p) {
+    m.append(1, {p, p + 4});
+    ASSERT_TRUE(m.groups.truncate(1, p + 1).ok()) << p;
+    m.expect_as_new(1);
+  }
+  ASSERT_TRUE(m.groups.fork(1, 2).ok());
+  blob const before(m.group_bytes.span().begin(), m.group_bytes.span().end());
+  status s = m.groups.truncate(1, 75);
+  EXPECT_EQ(s.code, errc::evicted) << "within a group";
+  EXPECT_EQ(s.where, 0);
+  EXPECT_TRUE(m.groups.can_resume(1, 80));
+  s = m.groups.truncate(1, 64);
+  EXPECT_EQ(s.code, errc::evicted) << "the window is overwritten";
+  EXPECT_EQ(s.where, 1);
+  s = m.groups.erase(1, {70, 73});
+  EXPECT_EQ(s.code, errc::evicted);
+  EXPECT_EQ(s.where, 0);
+  EXPECT_EQ(blob(m.group_bytes.span().begin(), m.group_bytes.span().end()), before);
+  // What it refuses another goes on without.
+  m.append(2, {90, 95});
+  m.expect_as_new(2);
+}
+
+TEST(ModelCacheInGroups, AGlobalLayerHoldsTheContextWherever) {
+  for (index const first : {index{0}, index{1}, index{7}, index{8}, index{1} << 40}) {
+    small_model_in_groups m;
+    ASSERT_TRUE(
+        m.groups.append(0, 0, m.k.view.slice({0, 97}), m.v.view.slice({0, 97}), first).ok());
+    for (index p = 97; p < 100; ++p) {
+      range const one{p, p + 1};
+      ASSERT_TRUE(m.groups.append(0, 0, m.k.view.slice(one), m.v.view.slice(one)).ok());
+    }
+    range const one{100, 101};
+    EXPECT_EQ(m.groups.append(0, 0, m.k.view.slice(one), m.v.view.slice(one)).code, errc::memory);
+    EXPECT_EQ(m.groups.at(0, 0).positions(), (range{first, first + 100}));
+    EXPECT_TRUE(m.groups.at(0, 0).lost().empty());
+  }
+}
+
+TEST(ModelCacheInGroups, KeysAreTurnedAGroupAtATime) {
+  small_model_in_groups m;
+  m.append(0, {0, 50});
+  rope const by{.dim = 16};
+  aligned_memory one(erase_bytes(16)), group(erase_bytes(16, 16));
+  EXPECT_EQ(m.groups.erase(0, {16, 32}, {&by, 1}, one).code, errc::workspace);
+  EXPECT_EQ(m.groups.end(0), 50);
+  EXPECT_TRUE(m.groups.erase(0, {16, 32}, {&by, 1}, group).ok());
+  EXPECT_EQ(m.groups.end(0), 34);
+}
+
+/// Saved bytes are of one way of storing.
+TEST(ModelCacheInGroups, OthersBytesAreRefused) {
+  small_model_in_groups m;
+  m.append(0, {0, 50});
+  ASSERT_TRUE(m.small_model::append(0, {0, 50}).ok());
+  EXPECT_EQ(m.groups.restore(1, saved(m.all, 0)).code, errc::saved);
+  EXPECT_EQ(m.all.restore(1, saved(m.groups, 0)).code, errc::saved);
+  EXPECT_TRUE(m.groups.restore(1, saved(m.groups, 0)).ok());
+  m.expect_as_new(1);
 }
 
 TEST(ModelCache, SharedLayersAreReadNotAppendedTo) {

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/quantized.hpp"
 
 namespace oriel {
@@ -42,6 +43,22 @@ TEST(DescribeCache, TellsSharedLayersSinksAndOtherValues) {
                 std::to_string((model_cache<int8, bf16>::required_bytes(c))) +
                 " bytes\n"
                 "a token more of one: 196 bytes\n");
+}
+
+/// Rows in whole groups; a key and a value of 16 take 20 bytes each, and 17 rows are floats besides.
+TEST(DescribeCache, CountsGroups) {
+  using kivi = kivi_cache<2, 16>;
+  std::vector<layer_config> const layers{
+      {.kind = layer_kind::window, .keys = 4, .head_dim = 16, .sinks = 3}, {.head_dim = 16}};
+  model_config const c{.layers = layers, .context = 60, .margin = 2};
+  EXPECT_EQ(describe<kivi>(c),
+            "layers  sees                rows  heads     dim             bytes\n"
+            "     1  window 4 + 3          32      1      16              3456\n"
+            "     1  global                64      1      16              4736\n"
+            "1 sequence of these, and its states: " +
+                std::to_string(model_cache<kivi>::required_bytes(c)) +
+                " bytes\n"
+                "a token more of one: 40 bytes\n");
 }
 
 TEST(DescribeCache, SaysWhatMakesNoSense) {

@@ -65,8 +65,12 @@ struct bounds_of_keys {
 };
 
 /// Summaries of the keys of each complete block, in the caller's bytes, grown with the cache that
-/// holds the keys, contiguous or rolling. Block b is the positions [b * block, (b + 1) * block).
+/// holds the keys. Block b is the positions [b * block, (b + 1) * block).
 /// Keys are taken in order of position, so a summary is the same however they were cut into pieces.
+///
+/// Of a cache that rounds, take keys from the source that attention reads (the cache, or `joined`):
+/// then summaries are of them as stored. A `kivi_cache` shows the newest keys as floats and others
+/// as codes: those that were taken as floats are taken again when their group is complete.
 ///
 /// Bytes      required_bytes(shape): (blocks + 1) * kv_heads * Kind::rows * head_dim floats.
 /// Requires   as rolling_cache does of its bytes.
@@ -93,7 +97,7 @@ class block_summary {
   ORIEL_INLINE status check() const noexcept { return made_; }
   ORIEL_INLINE constexpr block_shape const& shape() const noexcept { return shape_; }
 
-  /// Takes the keys of the next tokens; k [n, kv_heads, head_dim] and `first` as for
+  /// Takes the keys of the next tokens, as they are; k [n, kv_heads, head_dim] and `first` as for
   /// rolling_cache::append.
   /// Cost       one pass over k.
   ORIEL_INLINE status append(tensor_view<float const> k,
@@ -111,51 +115,64 @@ class block_summary {
     }
     if (k.tokens == 0) return {};
     if (end_ == origin_) begin_at(at);
+    bool const all_settled = settled_ == end_;
     for (index t = 0; t < k.tokens; ++t) {
       for (index head = 0; head < shape_.kv_heads; ++head) add(head, end_, k.row(t, head));
       step();
     }
+    if (all_settled) settled_ = end_;
     return {};
   }
 
   /// Takes the keys that `kv` holds from the position after the last one taken on (if none was:
   /// from its first): those behind a truncation, or all of a cache that was loaded. Keys that it
   /// has lost since are a gap: errc::position. Otherwise errors are those of truncate.
-  /// Cost       one pass over these keys.
+  /// Cost       one pass over these keys; where a kivi_cache's group is complete now, over those
+  ///            from the beginning of its first block on.
   ORIEL_INLINE status append(any_source const& kv) noexcept {
     if (status s = check_source(kv); !s.ok()) return s;
     range held = kv.positions();
     if (!kv.lost().empty()) held.begin = max_of(held.begin, kv.lost().end);  // behind pinned sinks
     bool const empty = end_ == origin_;
-    if (held.empty() || (!empty && held.end <= end_)) return {};
+    if (held.empty() || (!empty && held.end < end_)) return {};
     if (held.begin < 0 || (!empty && held.begin > end_)) {
       return {errc::position, "kv must hold the position after the last one that was taken"};
     }
     if (empty) begin_at(held.begin);
-    take(kv, held.end);
+    bool const other = settled_ < min_of(end_, kv.settled(held.end));  // than when they were taken
+    other ? take_again(settled_, held.end, kv) : take(kv, held.end);
     return {};
   }
 
   /// Forgets the keys from `position` on, which may be any from the first taken to the end. The
   /// block that is cut is summed again over its rows before `position`, as `kv` holds them: the
-  /// cache before or after its own truncation. If kv has lost some of these, the block is out of
-  /// reach. A block's summary that has made room for a later one does not come back.
+  /// cache before or after its own truncation (a kivi_cache that cuts a complete group: after it).
+  /// If kv has lost some of these, the block is out of reach. A block's summary that has made room
+  /// for a later one does not come back.
   ///
-  /// Returns    errc::position for another position, errc::heads or errc::shape for other rows,
-  ///            errc::alias for rows in the own bytes; on error nothing has changed.
-  /// Cost       less than `block` keys read; none where `position` is a multiple of `block`.
+  /// Returns    errc::position for another position, or a kv whose rows before it are to change
+  ///            yet, errc::heads or errc::shape for other rows, errc::alias for rows in the own
+  ///            bytes; on error nothing has changed.
+  /// Cost       less than `block` keys read; none where `position` is a multiple of `block`. Of a
+  ///            kivi_cache: the keys from its group's first block on.
   ORIEL_INLINE status truncate(index position, any_source const& kv) noexcept {
     if (status s = check_source(kv); !s.ok()) return s;
     if (position < origin_ || position > end_) {
       return {errc::position, "position must lie between the first and the last that were taken"};
     }
-    if (position < end_) take_again(position, position, kv);
+    if (position == end_) return {};
+    index const from = kv.settled(position);
+    if (from < position && kv.settled(kv.positions().end) > from) {
+      return {errc::position, "rows before position change with it: kv must have been truncated"};
+    }
+    take_again(min_of(settled_, from), position, kv);
     return {};
   }
 
   /// Follows an erase: the rows of `erased` are gone, and those behind them have moved there, with
   /// keys that may have been turned. `kv` is the cache after its own erase. Keys from erased.begin
-  /// on are taken again; blocks with keys that kv has lost are out of reach.
+  /// on (of a kivi_cache: of its group) are taken again; blocks with keys that kv has lost are out
+  /// of reach.
   ///
   /// Returns    errc::position where `erased` is not of positions that were taken or kv does not
   ///            end where the rest does; otherwise as truncate; on error nothing has changed.
@@ -170,7 +187,7 @@ class block_summary {
     if (end > origin_ && kv.positions().end != end) {
       return {errc::position, "kv must end where what was taken does without `erased`"};
     }
-    take_again(erased.begin, end, kv);
+    take_again(min_of(settled_, kv.settled(erased.begin)), end, kv);
     return {};
   }
 
@@ -227,7 +244,7 @@ class block_summary {
   }
 
   ORIEL_INLINE void begin_at(index position) noexcept {
-    origin_ = end_ = position;
+    origin_ = end_ = settled_ = position;
     first_ = ceil_div(position, shape_.block);
   }
   /// The key of `position`, whose predecessors have been added.
@@ -271,6 +288,7 @@ class block_summary {
       }
     }
     while (end_ < end) step();
+    settled_ = min_of(end_, kv.settled(end_));
   }
 
   block_shape shape_;
@@ -279,6 +297,7 @@ class block_summary {
   float* sums_ = nullptr;  ///< of the block that is not complete, [kv_heads, rows * head_dim]
   index origin_ = 0;       ///< the first position taken
   index end_ = 0;          ///< behind the last one
+  index settled_ = 0;      ///< keys from here on had not had their last bits yet
   index first_ = 0;        ///< number of the first block that is held, or could be
 };
 

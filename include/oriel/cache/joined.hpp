@@ -66,6 +66,9 @@ class joined {
   ORIEL_INLINE row_readers readers() const noexcept {
     return detail::readers_of<Arch>(*past_);
   }
+  ORIEL_INLINE index settled(index position) const noexcept {
+    return detail::settled_of(*past_, position);
+  }
 
  private:
   /// Reads fresh keys (or values) as the cache will keep them.

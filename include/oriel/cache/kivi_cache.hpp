@@ -28,18 +28,33 @@ namespace oriel::inline v0 {
 /// Source     Liu et al. 2024 (KIVI), arXiv:2402.02750.
 template <int Bits = 2, int Group = 32, class Parameter = f16>
 class kivi_cache {
+  using rows = detail::kivi_rows<Bits, Group, Parameter>;
+
  public:
   using is_cache = void;
   using k_groups = channel_groups<Bits, Group, Parameter>;
   using v_codec = quantized<Bits, Group, true, Parameter>;
+  struct codecs {};                      ///< that have no state
+  static constexpr index group = Group;  ///< tokens that are stored, and given up, together
 
+  /// ok, or why there is no cache of this shape.
+  ORIEL_INLINE static constexpr status check(cache_shape const& shape) noexcept {
+    if (status s = shape.check(); !s.ok()) return s;
+    return check_codec<v_codec>(max_of(shape.head_dim, shape.value_dim()));
+  }
+
+  /// Bytes of a token's rows, of all heads, with its share of what a group has once.
+  ORIEL_INLINE static constexpr index token_bytes(cache_shape const& shape) noexcept {
+    return rows::token_bytes(shape);
+  }
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
   /// that makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     return shape.check().ok() ? rows::required_bytes(shape) : 0;
   }
 
-  ORIEL_INLINE kivi_cache(std::span<std::byte> bytes, cache_shape const& shape) noexcept
+  ORIEL_INLINE kivi_cache(std::span<std::byte> bytes, cache_shape const& shape,
+                          codecs const& = {}) noexcept
       : made_(made_from(bytes, shape)) {
     at_.shape = shape;
     if (made_.ok()) at_ = rows(bytes.data(), shape);
@@ -249,6 +264,11 @@ class kivi_cache {
     return read_saved(from, saved);
   }
 
+  /// Names such caches in saved bytes.
+  ORIEL_INLINE static constexpr std::uint64_t tag() noexcept {
+    return detail::saved_tag(3, detail::tag_of<v_codec>(), detail::tag_of<v_codec>());
+  }
+
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
     return {at_.shape.kv_heads, at_.shape.head_dim, at_.shape.value_dim(), true};
   }
@@ -262,6 +282,12 @@ class kivi_cache {
   ORIEL_INLINE constexpr range fresh() const noexcept { return at_.fresh(); }
   /// Positions whose rows are kept as floats: the fresh ones, and those that a rollback may need.
   ORIEL_INLINE constexpr range floats() const noexcept { return {at_.floats.begin, at_.end}; }
+
+  /// A row's bits depend on all rows of its group; fresh ones are to be read otherwise one day.
+  ORIEL_INLINE constexpr index settled(index position) const noexcept {
+    if (at_.end == at_.origin) return 0;  // what follows may have any position
+    return round_down(min_of(position, at_.end), Group);
+  }
 
   /// Where a held position's row lies in its group, and its floats while they are kept.
   ORIEL_INLINE constexpr index slot(index position) const noexcept {
@@ -293,39 +319,26 @@ class kivi_cache {
   }
 
  private:
-  using rows = detail::kivi_rows<Bits, Group, Parameter>;
-
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
                                        cache_shape const& shape) noexcept {
-    if (status s = shape.check(); !s.ok()) return s;
-    if (status s = check_codec<v_codec>(max_of(shape.head_dim, shape.value_dim())); !s.ok()) {
-      return s;
-    }
+    if (status s = check(shape); !s.ok()) return s;
     return check_storage(
         bytes, required_bytes(shape),
         {"cache bytes must not be null", "cache bytes must hold kivi_cache::required_bytes(shape)",
          "cache bytes must be aligned to 64"});
   }
 
-  static constexpr std::uint64_t tag() noexcept {
-    return detail::saved_tag(3, detail::tag_of<v_codec>(), detail::tag_of<v_codec>());
-  }
   static constexpr index own_words = 9;  ///< in saved bytes
   static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;
 
   /// Where saved bytes stand becomes that of `saved`, a copy of the own.
   ORIEL_INLINE status read_saved(std::span<std::byte const> from, rows& saved) const noexcept {
     if (!made_.ok()) return made_;
-    if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
-    if (footprint(from).meets(at_.own())) {
-      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
-    }
+    if (status s = detail::check_saved(from, tag(), own_words, at_.own()); !s.ok()) return s;
     detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
     cache_shape const& of = at_.shape;
-    for (index const number : {of.window, of.sinks, of.kv_heads, of.head_dim, of.value_dim()}) {
-      if (in.number() != number) {
-        return {errc::saved, "saved bytes are of a cache of another shape"};
-      }
+    if (!in.numbers({of.window, of.sinks, of.kv_heads, of.head_dim, of.value_dim()})) {
+      return {errc::saved, "saved bytes are of a cache of another shape"};
     }
     saved.origin = in.number(), saved.groups.begin = in.number();
     saved.floats.begin = in.number(), saved.end = in.number();

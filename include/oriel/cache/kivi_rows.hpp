@@ -64,12 +64,18 @@ struct kivi_rows {
   /// Of a shape that makes sense; INT64_MAX when they can't be counted.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& of) noexcept {
     index const dims = saturating_add(of.head_dim, of.value_dim());
-    index const row =
-        saturating_add(keys::row_bytes(of.head_dim), values::row_bytes(of.value_dim()));
-    index const rows = saturating_add(in_groups(of.sinks), in_groups(of.ring()));
-    index const whole = saturating_mul(saturating_mul(rows, of.kv_heads), row);
+    index const whole = saturating_mul(capacity(of), token_bytes(of));
     index const as_floats = saturating_mul(saturating_mul(float_rows(of), of.kv_heads), dims);
     return saturating_add(whole, saturating_mul(as_floats, sizeof(float)));
+  }
+  /// Rows per head in whole groups.
+  ORIEL_INLINE static constexpr index capacity(cache_shape const& of) noexcept {
+    return saturating_add(in_groups(of.sinks), in_groups(of.ring()));
+  }
+  /// Of a token in a group, of all heads.
+  ORIEL_INLINE static constexpr index token_bytes(cache_shape const& of) noexcept {
+    index const of_v = values::row_bytes(of.value_dim());
+    return saturating_mul(of.kv_heads, saturating_add(keys::row_bytes(of.head_dim), of_v));
   }
   ORIEL_INLINE static constexpr index in_groups(index rows) noexcept {
     return rows > INT64_MAX - Group ? INT64_MAX : round_up(rows, Group);

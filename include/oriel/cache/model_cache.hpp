@@ -2,15 +2,31 @@
 // The caches of all layers of a model, for several sequences, in one block of bytes.
 #pragma once
 
+#include <type_traits>
+
 #include "oriel/cache/model_config.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 
 namespace oriel::inline v0 {
 
-/// A rolling_cache per sequence and layer that keeps rows, in the caller's bytes, and the state of
-/// all of them too: this value is a handle, a copy of it is another to the same sequences. Layers
-/// that share rows cost nothing, windows and chunks cost a ring, others `context` rows.
+namespace detail {
+
+/// The cache of rows that are stored as K and V, which K may be itself.
+template <class K, class V>
+struct cache_of_rows : std::type_identity<rolling_cache<K, V>> {};
+template <class K>
+requires is_cache<K>
+struct cache_of_rows<K, K> : std::type_identity<K> {
+};
+
+}  // namespace detail
+
+/// A cache per sequence and layer that keeps rows, in the caller's bytes, and the state of all of
+/// them too: this value is a handle, a copy of it is another to the same sequences. Layers that
+/// share rows cost nothing, windows and chunks cost a ring, others `context` rows.
 ///
+/// Caches     model_cache<K, V>: rolling_cache<K, V>; model_cache<kivi_cache<..>>: that one, whose
+///            margin of floats a layer that keeps all has, too.
 /// Sequences  are numbered [0, sequences), by the caller. All are there from the beginning, empty;
 ///            an empty one, also one whose every token was given back, may begin anywhere.
 /// What is asked of a whole sequence happens in all of its layers or, where any of them can't, in
@@ -27,23 +43,19 @@ namespace oriel::inline v0 {
 /// Threads    sequences are independent of each other: one may change while others, or the same
 ///            in others' hands, are read; one sequence must not change while it is read.
 template <class K = f32, class V = K>
-requires codec<codec_of<K>> && codec<codec_of<V>>
 class model_cache {
  public:
-  using layer_cache = rolling_cache<K, V>;
-  using k_codec = codec_of<K>;
-  using v_codec = codec_of<V>;
-  using codecs_of_layer = codec_pair<k_codec, v_codec>;
+  using layer_cache = typename detail::cache_of_rows<K, V>::type;
+  using codecs_of_layer = typename layer_cache::codecs;
+  static constexpr index group = layer_cache::group;
 
   /// ok, or why there is no cache of these sizes; status::where is the layer.
   ORIEL_INLINE static status check(model_config const& config) noexcept {
     if (status s = config.check(); !s.ok()) return s;
     for (index i = 0; i < config.layer_count(); ++i) {
       if (config.owner(i) != i) continue;
-      status s = check_codec<k_codec>(config.layer(i).head_dim);
-      if (s.ok()) s = check_codec<v_codec>(config.shape_of(i).value_dim());
-      s.where = s.ok() ? 0 : i;
-      if (!s.ok()) return s;
+      status const s = layer_cache::check(config.shape_of(i, group));
+      if (!s.ok()) return of_layer(s, i);
     }
     return {};
   }
@@ -88,7 +100,7 @@ class model_cache {
       std::byte* rows = bytes_ + at_.rows + s * at_.sequence;
       for (index i = 0; i < layers_; ++i) {
         if (!entry_of(i).own) continue;
-        cache_shape const shape = config.shape_of(i);
+        cache_shape const shape = config.shape_of(i, group);
         index const size = layer_cache::required_bytes(shape);
         codecs_of_layer const& with = codecs.empty()       ? codecs_of_layer{}
                                       : codecs.size() == 1 ? codecs.data()[0]
@@ -116,7 +128,7 @@ class model_cache {
   }
 
   /// Keeps the rows of the next tokens of one layer; arguments, positions and errors as
-  /// rolling_cache::append. Besides, the layer must keep rows (errc::shape), and where it keeps
+  /// layer_cache::append. Besides, the layer must keep rows (errc::shape), and where it keeps
   /// all of them there must be room for these: at most config.context are held (errc::memory).
   template <class Arch = default_arch>
   ORIEL_INLINE status append(index sequence, index layer, stored_view const& k,
@@ -131,9 +143,7 @@ class model_cache {
     if (e.limit < max_position && k.tokens > e.limit - cache.positions().size()) {
       return {errc::memory, "append: a layer that keeps all tokens holds config.context", layer};
     }
-    status s = cache.template append<Arch>(k, v, first);
-    s.where = s.ok() ? 0 : layer;
-    return s;
+    return of_layer(cache.template append<Arch>(k, v, first), layer);
   }
 
   /// The position after the last token that all layers have; 0 of an empty sequence.
@@ -182,7 +192,7 @@ class model_cache {
     return check_truncate(sequence, position).ok();
   }
   /// Gives back the rows from `position` on in every layer that has any: drafts that were not
-  /// taken, a pass that failed halfway. Errors as rolling_cache::truncate, of any layer.
+  /// taken, a pass that failed halfway. Errors as layer_cache::truncate, of any layer.
   /// Cost O(layers).
   ORIEL_INLINE status truncate(index sequence, index position) noexcept {
     if (status s = check_truncate(sequence, position); !s.ok()) return s;
@@ -193,7 +203,7 @@ class model_cache {
   }
 
   /// Takes the tokens of a range out of every layer (context shift); errors and cost as
-  /// rolling_cache::erase, of any layer. A chunked layer's tokens move against its chunks unless
+  /// layer_cache::erase, of any layer. A chunked layer's tokens move against its chunks unless
   /// the range is a multiple of them.
   ORIEL_INLINE status erase(index sequence, range erased) noexcept {
     if (status s = check_erase(sequence, erased); !s.ok()) return s;
@@ -204,8 +214,8 @@ class model_cache {
   }
   /// The same with keys turned to their new positions: `by` is one rope for all layers or one per
   /// layer (errc::shape); one with dim 0 leaves its layer's keys as they are (no positions).
-  /// Requires memory.bytes of erase_bytes(the largest head_dim), outside of the cache's own bytes,
-  /// aligned (errc::workspace, errc::memory, errc::alignment, errc::alias).
+  /// Requires memory.bytes of erase_bytes(the largest head_dim, group), outside of the
+  /// cache's own bytes, aligned (errc::workspace, errc::memory, errc::alignment, errc::alias).
   template <class Arch = default_arch>
   status erase(index sequence, range erased, std::span<rope const> by, workspace memory) noexcept {
     if (by.size() != 1 && by.size() != static_cast<std::size_t>(layers_)) {
@@ -221,7 +231,7 @@ class model_cache {
     };
     status const fits = for_each_layer(sequence, [&](layer_cache& cache, index layer) {
       if (rope_of(layer).dim == 0) return status{};
-      return detail::check_turn(rope_of(layer), cache.shape().head_dim, memory);
+      return detail::check_turn(rope_of(layer), cache.shape().head_dim, memory, group);
     });
     if (!fits.ok()) return fits;
     status const s = for_each_layer(sequence, [&](layer_cache& cache, index layer) {
@@ -250,14 +260,13 @@ class model_cache {
   /// save.
   ORIEL_INLINE index saved_bytes(index sequence) const noexcept {
     index bytes = frame;
-    status const s =
-        for_each_layer(sequence, [&](layer_cache const& cache, index) ORIEL_INLINE_LAMBDA {
-          bytes += cache.saved_bytes();
-          return status{};
-        });
-    return s.ok() ? bytes : 0;
+    (void)for_each_layer(sequence, [&](layer_cache const& cache, index) ORIEL_INLINE_LAMBDA {
+      bytes += cache.saved_bytes();
+      return status{};
+    });
+    return check_sequence(sequence).ok() ? bytes : 0;
   }
-  /// Writes a sequence, as rolling_cache::save does a cache. Requires `to` to hold
+  /// Writes a sequence, as layer_cache::save does a cache. Requires `to` to hold
   /// saved_bytes(sequence) (errc::memory), outside of the cache (errc::alias).
   ORIEL_INLINE status save(index sequence, std::span<std::byte> to) const noexcept {
     if (status s = check_sequence(sequence); !s.ok()) return s;
@@ -276,13 +285,10 @@ class model_cache {
     return s;
   }
   /// A sequence becomes what was saved, of a cache whose layers keep the same rows; errors as
-  /// rolling_cache::restore.
+  /// layer_cache::restore.
   ORIEL_INLINE status restore(index sequence, std::span<std::byte const> from) noexcept {
     if (status s = check_sequence(sequence); !s.ok()) return s;
-    if (status s = detail::check_saved(from, tag(), 1); !s.ok()) return s;
-    if (footprint(from).meets(own())) {
-      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
-    }
+    if (status s = detail::check_saved(from, tag(), 1, own()); !s.ok()) return s;
     detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
     if (in.number() != at_.caches) {
       return {errc::saved, "saved bytes are of a model with other layers"};
@@ -321,7 +327,7 @@ class model_cache {
       carver rows;
       for (index i = 0; i < config.layer_count(); ++i) {
         if (config.owner(i) != i) continue;
-        rows.template take<std::byte>(layer_cache::required_bytes(config.shape_of(i)));
+        rows.template take<std::byte>(layer_cache::required_bytes(config.shape_of(i, group)));
         ++p.caches;
       }
       p.sequence = rows.used();
@@ -337,9 +343,7 @@ class model_cache {
   };
   static_assert(std::is_trivially_copyable_v<layer_cache>);
   static constexpr index frame = detail::saved_frame + detail::word_bytes;
-  static constexpr std::uint64_t tag() noexcept {
-    return 0x20000 + 0x100 * k_codec::tag + v_codec::tag;
-  }
+  static constexpr std::uint64_t tag() noexcept { return layer_cache::tag() + 0x10000; }
 
   ORIEL_INLINE static status made_from(std::span<std::byte> bytes, model_config const& config,
                                        std::span<codecs_of_layer const> codecs) noexcept {
@@ -376,15 +380,17 @@ class model_cache {
     });
   }
 
+  ORIEL_INLINE static status of_layer(status s, index layer) noexcept {
+    return {s.code, s.what, s.ok() ? 0 : layer};
+  }
   /// f(cache, layer) -> status for the caches of a sequence, up to the first that is not ok.
   template <class F>
   ORIEL_INLINE status for_each_layer(index sequence, F&& f) const noexcept {
     if (status s = check_sequence(sequence); !s.ok()) return s;
     for (index i = 0; i < layers_; ++i) {
       if (!entry_of(i).own) continue;
-      status s = f(cache_of(sequence, entry_of(i).cache), i);
-      s.where = s.ok() ? 0 : i;
-      if (!s.ok()) return s;
+      status const s = f(cache_of(sequence, entry_of(i).cache), i);
+      if (!s.ok()) return of_layer(s, i);
     }
     return {};
   }

@@ -69,12 +69,18 @@ struct model_config {
     if (of.kind == layer_kind::global) return true;
     return saturating_add(of.sinks, saturating_add(of.keys, margin) - 1) > context;
   }
-  /// The rows that a layer, not a shared one, keeps of a sequence.
-  ORIEL_INLINE constexpr cache_shape shape_of(index i) const noexcept {
+  /// The rows that a layer, not a shared one, keeps of a sequence. Where they are stored in groups
+  /// (kivi_cache::group), a layer that keeps all has a margin too: so many rows are to be floats.
+  ORIEL_INLINE constexpr cache_shape shape_of(index i, index group = 1) const noexcept {
     layer_config const& of = layer(i);
     cache_shape shape{
         .window = context, .kv_heads = of.kv_heads, .head_dim = of.head_dim, .v_dim = of.v_dim};
-    if (!keeps_all(i)) shape.window = of.keys, shape.margin = margin, shape.sinks = of.sinks;
+    if (!keeps_all(i)) {
+      shape.window = of.keys, shape.margin = margin, shape.sinks = of.sinks;
+    } else if (group > 1) {  // the same rows of the ring
+      shape.margin = min_of(margin, context);
+      shape.window -= shape.margin - 1;
+    }
     return shape;
   }
 

@@ -40,7 +40,21 @@ class rolling_cache {
   using is_cache = void;
   using k_codec = codec_of<K>;
   using v_codec = codec_of<V>;
+  using codecs = codec_pair<k_codec, v_codec>;
+  static constexpr index group = 1;  ///< tokens that are stored, and given up, together
 
+  /// ok, or why there is no cache of this shape.
+  ORIEL_INLINE static constexpr status check(cache_shape const& shape) noexcept {
+    if (status s = shape.check(); !s.ok()) return s;
+    if (status s = check_codec<k_codec>(shape.head_dim); !s.ok()) return s;
+    return check_codec<v_codec>(shape.value_dim());
+  }
+
+  /// Bytes of a token's rows, of all heads.
+  ORIEL_INLINE static constexpr index token_bytes(cache_shape const& shape) noexcept {
+    index const of_v = v_codec::row_bytes(shape.value_dim());
+    return saturating_mul(shape.kv_heads, saturating_add(k_codec::row_bytes(shape.head_dim), of_v));
+  }
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
   /// that makes no sense.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
@@ -51,12 +65,17 @@ class rolling_cache {
   }
 
   ORIEL_INLINE rolling_cache(std::span<std::byte> bytes, cache_shape const& shape,
-                             codec_pair<k_codec, v_codec> const& codecs = {}) noexcept
-      : shape_(shape), codecs_(codecs), made_(made_from(bytes, shape)) {
+                             codecs const& with = {}) noexcept
+      : shape_(shape), codecs_(with), made_(check(shape)) {
+    if (made_.ok()) {
+      made_ = check_storage(bytes, required_bytes(shape),
+                            {"cache bytes must not be null",
+                             "cache bytes must hold rolling_cache::required_bytes(shape)",
+                             "cache bytes must be aligned to 64"});
+    }
     if (!made_.ok()) return;
     ring_ = shape.ring(), begin_ = shape.sinks;
-    k_ = bytes.data();
-    v_ = k_ + all_keys(shape);
+    k_ = bytes.data(), v_ = k_ + all_keys(shape);
   }
 
   /// A cache that can't be used, as `why` says.
@@ -200,8 +219,7 @@ class rolling_cache {
   /// Bytes that `save` writes now: 13 words, and the held rows.
   ORIEL_INLINE index saved_bytes() const noexcept {
     if (!made_.ok()) return 0;
-    index const rows = (pinned().size() + range{begin_, end_}.size()) * shape_.kv_heads;
-    return frame + rows * (key_bytes() + value_bytes());
+    return frame + (pinned().size() + range{begin_, end_}.size()) * token_bytes(shape_);
   }
   /// Writes the held rows and where they stand, little-endian, with a version and a checksum.
   /// Requires `to` to hold saved_bytes() (errc::memory), outside of the cache (errc::alias).
@@ -246,6 +264,10 @@ class rolling_cache {
     return read_saved(from, next);
   }
 
+  /// Names caches of these codecs in saved bytes.
+  ORIEL_INLINE static constexpr std::uint64_t tag() noexcept {
+    return detail::saved_tag(1, detail::tag_of<k_codec>(), detail::tag_of<v_codec>());
+  }
   ORIEL_INLINE constexpr kv_shape shape() const noexcept {
     constexpr bool coded = !detail::is_plain<k_codec> || !detail::is_plain<v_codec>;
     return {shape_.kv_heads, shape_.head_dim, shape_.value_dim(), coded};
@@ -294,20 +316,6 @@ class rolling_cache {
     index const bytes = saturating_mul(rows, k_codec::row_bytes(shape.head_dim));
     return bytes > INT64_MAX - step ? INT64_MAX : round_up(bytes, step);
   }
-  ORIEL_INLINE static status made_from(std::span<std::byte> bytes,
-                                       cache_shape const& shape) noexcept {
-    if (status s = shape.check(); !s.ok()) return s;
-    if (status s = check_codec<k_codec>(shape.head_dim); !s.ok()) return s;
-    if (status s = check_codec<v_codec>(shape.value_dim()); !s.ok()) return s;
-    return check_storage(bytes, required_bytes(shape),
-                         {"cache bytes must not be null",
-                          "cache bytes must hold rolling_cache::required_bytes(shape)",
-                          "cache bytes must be aligned to 64"});
-  }
-
-  static constexpr std::uint64_t tag() noexcept {
-    return detail::saved_tag(1, detail::tag_of<k_codec>(), detail::tag_of<v_codec>());
-  }
   static constexpr index own_words = 8;  ///< in saved bytes
   static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;
 
@@ -327,16 +335,11 @@ class rolling_cache {
   ORIEL_INLINE status read_saved(std::span<std::byte const> from,
                                  rolling_cache& next) const noexcept {
     if (!made_.ok()) return made_;
-    if (status s = detail::check_saved(from, tag(), own_words); !s.ok()) return s;
-    if (footprint(from).meets(own())) {
-      return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
-    }
+    if (status s = detail::check_saved(from, tag(), own_words, own()); !s.ok()) return s;
     detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
-    for (index const number :
-         {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim, shape_.value_dim()}) {
-      if (in.number() != number) {
-        return {errc::saved, "saved bytes are of a cache of another shape"};
-      }
+    if (!in.numbers(
+            {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim, shape_.value_dim()})) {
+      return {errc::saved, "saved bytes are of a cache of another shape"};
     }
     next.origin_ = in.number(), next.begin_ = in.number(), next.end_ = in.number();
     next.turn_ = 0;
@@ -346,8 +349,7 @@ class rolling_cache {
       return {errc::saved, "saved bytes have positions that no cache has"};
     }
     index const rows = saturating_add(next.pinned().size(), range{next.begin_, next.end_}.size());
-    index const bytes =
-        saturating_mul(saturating_mul(rows, shape_.kv_heads), key_bytes() + value_bytes());
+    index const bytes = saturating_mul(rows, token_bytes(shape_));
     if (bytes != static_cast<index>(from.size()) - frame) {
       return {errc::saved, "saved bytes have more or fewer rows than they say"};
     }
@@ -404,7 +406,7 @@ class rolling_cache {
   }
 
   cache_shape shape_;
-  codec_pair<k_codec, v_codec> codecs_;
+  codecs codecs_;
   status made_;
   index ring_ = 0;  ///< rows of the ring
   std::byte* k_ = nullptr;

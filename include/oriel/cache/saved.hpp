@@ -60,13 +60,21 @@ struct saved_in {
     return value;
   }
   ORIEL_INLINE index number() noexcept { return static_cast<index>(word()); }
+  /// Are the next numbers these?
+  template <std::size_t N>
+  ORIEL_INLINE bool numbers(index const (&expected)[N]) noexcept {
+    bool same = true;
+    for (index const each : expected) same = number() == each && same;
+    return same;
+  }
   ORIEL_INLINE void rows(std::byte* to, index bytes) noexcept {
     std::memcpy(to, at, static_cast<std::size_t>(bytes));
     at += bytes;
   }
 };
 
-/// Names a kind of cache (below 2^16) and the codecs of its keys and values (below 2^24).
+/// Names a kind of cache (below 2^16; a model's is that of its caches + 1) and the codecs of its
+/// keys and values (below 2^24).
 ORIEL_INLINE constexpr std::uint64_t saved_tag(std::uint64_t kind, std::uint64_t k,
                                                std::uint64_t v) noexcept {
   return k >> 8 << 48 | v >> 8 << 32 | kind << 16 | (k & 0xff) << 8 | (v & 0xff);
@@ -99,9 +107,10 @@ ORIEL_INLINE status check_save(std::span<std::byte> to, index bytes, address_ran
   return {};
 }
 
-/// ok where `from` is a whole blob of this tag with at least `words` words of its own.
-ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t tag,
-                                index words) noexcept {
+/// ok where `from` is a whole blob of this tag with at least `words` words of its own, outside of
+/// the `own` bytes of the cache that is to become it.
+ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t tag, index words,
+                                address_range own) noexcept {
   auto const size = static_cast<index>(from.size());
   if (from.data() == nullptr || size < saved_frame) {
     return {errc::saved, "saved bytes are cut short"};
@@ -120,6 +129,9 @@ ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t t
   if (of != tag) return {errc::saved, "saved bytes are of another kind of cache or codec"};
   if (size < saved_frame + words * word_bytes) {
     return {errc::saved, "saved bytes are cut short"};
+  }
+  if (v0::footprint(from).meets(own)) {
+    return {errc::alias, "restore: saved bytes must not lie in the cache's own bytes"};
   }
   return {};
 }

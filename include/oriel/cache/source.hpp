@@ -35,6 +35,8 @@ struct kv_shape {
 ///   overlaps(out)      could writing `out` change what it holds?
 ///   readers()          optional: those of its rows, where a codec stores them; fresh rows behind
 ///                      them (`joined`) are seen as that codec keeps them
+///   settled(p)         optional: rows before it, which is at most p, have the same bits whatever
+///                      rows follow from p on. Without it that is p: no row depends on another
 // clang-format off
 template <class S>
 concept kv_source = requires(S const& s, index i, tensor_view<float> out) {
@@ -73,6 +75,16 @@ ORIEL_INLINE row_readers readers_of(S const& source) noexcept {
     return source.readers();
   } else {
     return {};
+  }
+}
+
+/// settled of a source.
+template <class S>
+ORIEL_INLINE index settled_of(S const& source, index position) noexcept {
+  if constexpr (requires { source.settled(position); }) {
+    return source.settled(position);
+  } else {
+    return position;
   }
 }
 
@@ -115,6 +127,9 @@ class any_source {
     return ask_->overlaps(bytes_, out);
   }
   ORIEL_INLINE row_readers readers() const noexcept { return ask_->readers(bytes_); }
+  ORIEL_INLINE index settled(index position) const noexcept {
+    return ask_->settled(bytes_, position);
+  }
 
  private:
   template <class S>
@@ -135,6 +150,9 @@ class any_source {
     ORIEL_INLINE row_readers readers() const noexcept {
       return detail::readers_of<Arch>(*source);
     }
+    ORIEL_INLINE index settled(index position) const noexcept {
+      return detail::settled_of(*source, position);
+    }
   };
 
   struct questions {
@@ -145,6 +163,7 @@ class any_source {
     kv_run (*run_at)(void const*, index, index) noexcept;
     bool (*overlaps)(void const*, tensor_view<float> const&) noexcept;
     row_readers (*readers)(void const*) noexcept;
+    index (*settled)(void const*, index) noexcept;
   };
 
   template <class S, class Arch>
@@ -161,7 +180,9 @@ class any_source {
       return of(s).overlaps(out);
     }
     static row_readers readers(void const* s) noexcept { return detail::readers_of<Arch>(of(s)); }
-    static constexpr questions table{check, shape, positions, lost, run_at, overlaps, readers};
+    static index settled(void const* s, index p) noexcept { return detail::settled_of(of(s), p); }
+    static constexpr questions table{check,  shape,    positions, lost,
+                                     run_at, overlaps, readers,   settled};
   };
 
   questions const* ask_;

@@ -10,7 +10,7 @@
 namespace oriel::inline v0 {
 
 /// A line per kind of layer, in the order of the first of each, then what they add up to; of
-/// model_cache<K, V>, in bytes:
+/// model_cache<K, V> (K may be a kivi_cache), in bytes:
 ///
 ///   layers  sees                rows  heads     dim             bytes
 ///       40  window 1024         1024      8     256         671088640
@@ -23,6 +23,7 @@ namespace oriel::inline v0 {
 template <class K = f32, class V = K>
 std::string describe(model_config const& config) {
   using model = model_cache<K, V>;
+  using cache = typename model::layer_cache;
   if (status const s = model::check(config); !s.ok()) {
     return std::string(s.what) + " (layer " + std::to_string(s.where) + ")\n";
   }
@@ -35,23 +36,22 @@ std::string describe(model_config const& config) {
   for (index i = 0; i < config.layer_count(); ++i) {
     index const owner = config.owner(i);
     layer_config const& of = config.layer(owner);
-    cache_shape const shape = config.shape_of(owner);
+    cache_shape const shape = config.shape_of(owner, cache::group);
     std::string const keys = std::to_string(of.keys);
     line next{.sees = of.kind == layer_kind::window    ? "window " + keys
                       : of.kind == layer_kind::chunked ? "chunk " + keys
                                                        : "global",
-              .rows = std::to_string(shape.capacity()),
+              .rows = std::to_string(round_up(shape.sinks, cache::group) +
+                                     round_up(shape.ring(), cache::group)),
               .heads = std::to_string(of.kv_heads),
               .dim = std::to_string(of.head_dim),
               .layers = 1};
     if (shape.value_dim() != of.head_dim) next.dim += '/' + std::to_string(shape.value_dim());
     if (of.sinks > 0) next.sees += " + " + std::to_string(of.sinks);
-    index const bytes = owner == i ? model::layer_cache::required_bytes(shape) : 0;
+    index const bytes = owner == i ? cache::required_bytes(shape) : 0;
     if (owner != i) next.rows = "shared";
     if (owner == i && config.keeps_all(i)) {
-      index const row = saturating_add(model::k_codec::row_bytes(of.head_dim),
-                                       model::v_codec::row_bytes(shape.value_dim()));
-      growth = saturating_add(growth, saturating_mul(of.kv_heads, row));
+      growth = saturating_add(growth, cache::token_bytes(shape));
     }
     bool known = false;
     for (line& l : lines) {

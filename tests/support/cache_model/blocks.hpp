@@ -22,9 +22,13 @@ class summary {
 
   /// Rows that the cache has lost already are passed over: the summary begins anew behind them.
   std::string append(any_source const& kv) {
+    range const unsettled{settled_, of_.positions().end};
     status const got = of_.append(kv);
     bool const gap = got.code == errc::position && kv.lost().end > of_.positions().end;
-    return gap ? anew(kv) : done(got, "append", kv);
+    if (gap) return anew(kv);
+    std::string found = done(got, "append", kv);
+    if (!unsettled.empty()) pass_over_lost(kv, unsettled.begin, unsettled.end);
+    return found;
   }
   std::string truncate(index position, any_source const& kv) {
     if (position < of_.positions().begin || of_.positions().empty()) return anew(kv);
@@ -73,11 +77,15 @@ class summary {
     index const end = of_.positions().end;
     made_room_ = std::min(made_room_, changed / shape.block);
     made_room_ = std::max(made_room_, end / shape.block - shape.blocks);
-    range const again{round_down(changed, shape.block), end};
-    if (!intersect(kv.lost(), again).empty()) {  // a gap: what lies before it is gone too
-      made_room_ = std::max(made_room_, ceil_div(kv.lost().end, shape.block));
-    }
+    if (changed <= end) pass_over_lost(kv, std::min(settled_, kv.settled(changed)), end);
+    settled_ = kv.settled(end);
     return got.ok() ? "" : std::string("a summary's ") + name + " says: " + got.what;
+  }
+  /// Blocks that were taken again behind a gap: what lies before it is gone too.
+  void pass_over_lost(any_source const& kv, index from, index end) {
+    index const block = of_.shape().block;
+    if (intersect(kv.lost(), {round_down(from, block), end}).empty()) return;
+    made_room_ = std::max(made_room_, ceil_div(kv.lost().end, block));
   }
   bool equals(row_list const& list, index head, index b) const {
     block_shape const& shape = of_.shape();
@@ -104,6 +112,7 @@ class summary {
   lines bytes_;
   block_summary<Kind> of_;
   index made_room_ = 0;  ///< blocks before this one are gone
+  index settled_ = 0;    ///< keys from here on may be read otherwise by now
 };
 
 /// Both kinds.

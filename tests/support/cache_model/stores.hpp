@@ -109,6 +109,66 @@ bool reload_into(Cache& to, Cache const& from, sizes const& of, choices& choose)
   return to.restore(saved).code == errc::saved;
 }
 
+/// By slot: does a cache hold a row before `end` there?
+template <class Cache>
+std::vector<bool> held_before(Cache const& cache, index end) {
+  std::vector<bool> held(static_cast<std::size_t>(cache.capacity()));
+  for (index p = cache.positions().begin; p < end; ++p) {
+    if (!cache.lost().contains(p)) held[static_cast<std::size_t>(cache.slot(p))] = true;
+  }
+  return held;
+}
+/// NaN in every row of a cache in `bytes` that is not held.
+template <class K, class V>
+void poison_rows(rolling_cache<K, V> const& cache, cache_shape const& shape, std::byte* bytes) {
+  using k_codec = codec_of<K>;
+  using v_codec = codec_of<V>;
+  index const capacity = cache.capacity();
+  auto const held = held_before(cache, cache.positions().end);
+  index const rows = capacity * shape.kv_heads;
+  index const k_bytes = k_codec::row_bytes(shape.head_dim);
+  index const v_bytes = v_codec::row_bytes(shape.value_dim());
+  std::byte* const v = bytes + cache.required_bytes(shape) - rows * v_bytes;
+  for (index row = 0; row < rows; ++row) {
+    if (held[static_cast<std::size_t>(row % capacity)]) continue;
+    std::fill_n(bytes + row * k_bytes, k_bytes, dead<k_codec>);
+    std::fill_n(v + row * v_bytes, v_bytes, dead<v_codec>);
+  }
+}
+template <int Bits, int Group>
+void poison_rows(kivi_cache<Bits, Group> const& cache, cache_shape const& shape, std::byte* bytes) {
+  using kind = kivi_cache<Bits, Group>;
+  range const floats = cache.floats();
+  index const rows = Group + shape.margin - 1;
+  index const v_dim = shape.value_dim();
+  std::vector<bool> float_held(static_cast<std::size_t>(rows));
+  for (index p = floats.begin; p < floats.end; ++p) {
+    float_held[static_cast<std::size_t>(cache.float_slot(p))] = true;
+  }
+  auto* const k = reinterpret_cast<float*>(bytes);
+  float* const v = k + rows * shape.kv_heads * shape.head_dim;
+  for (index i = 0; i < rows * shape.kv_heads; ++i) {
+    if (float_held[static_cast<std::size_t>(i % rows)]) continue;
+    std::fill_n(k + i * shape.head_dim, shape.head_dim, poison);
+    std::fill_n(v + i * v_dim, v_dim, poison);
+  }
+  index const capacity = cache.capacity();
+  auto const held = held_before(cache, round_down(cache.positions().end, Group));
+  index const k_bytes = kind::k_groups::row_bytes(shape.head_dim);
+  index const v_bytes = kind::v_codec::row_bytes(v_dim);
+  auto* const k_groups = reinterpret_cast<std::byte*>(v + rows * shape.kv_heads * v_dim);
+  std::byte* const v_groups = k_groups + capacity * shape.kv_heads * k_bytes;
+  for (index i = 0; i < capacity * shape.kv_heads; ++i) {
+    if (!held[static_cast<std::size_t>(i % capacity)]) {
+      std::fill_n(v_groups + i * v_bytes, v_bytes, std::byte{0xff});
+    }
+    // The last row of a group that is held is.
+    if (!held[static_cast<std::size_t>(round_down(i % capacity, Group) + Group - 1)]) {
+      std::fill_n(k_groups + i * k_bytes, k_bytes, std::byte{0xff});
+    }
+  }
+}
+
 /// What a cache of the library does; Self is the kind made of it, from sizes.
 template <class Self, class Cache>
 class cache_store : public store {
@@ -135,6 +195,7 @@ class cache_store : public store {
   any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
     return joined<Cache>(cache_, rows.k_view, rows.v_view, first);
   }
+  void poison_dead() override { poison_rows(cache_, shape_, bytes_.span().data()); }
 
  protected:
   template <class... Codecs>
@@ -148,14 +209,6 @@ class cache_store : public store {
                .sinks = s.sinks},
         bytes_(Cache::required_bytes(shape_)),
         cache_(bytes_.span(), shape_, codecs...) {}
-  /// By slot: is a row before `end` held there?
-  std::vector<bool> held_before(index end) const {
-    std::vector<bool> held(static_cast<std::size_t>(cache_.capacity()));
-    for (index p = cache_.positions().begin; p < end; ++p) {
-      if (!cache_.lost().contains(p)) held[static_cast<std::size_t>(cache_.slot(p))] = true;
-    }
-    return held;
-  }
 
   sizes of_;
   cache_shape shape_;
@@ -171,20 +224,6 @@ class ring_store final : public cache_store<ring_store<K, V>, rolling_cache<K, V
   using v_codec = typename cache::v_codec;
   explicit ring_store(sizes const& s)
       : base(s, codec_pair<k_codec, v_codec>{a_codec<k_codec>(true), a_codec<v_codec>(false)}) {}
-  void poison_dead() override {
-    index const capacity = cache_.capacity();
-    auto const held = base::held_before(cache_.positions().end);
-    index const rows = capacity * shape_.kv_heads;
-    index const k_bytes = k_codec::row_bytes(shape_.head_dim);
-    index const v_bytes = v_codec::row_bytes(shape_.value_dim());
-    std::byte* const k = bytes_.span().data();
-    std::byte* const v = k + cache::required_bytes(shape_) - rows * v_bytes;
-    for (index row = 0; row < rows; ++row) {
-      if (held[static_cast<std::size_t>(row % capacity)]) continue;
-      std::fill_n(k + row * k_bytes, k_bytes, dead<k_codec>);
-      std::fill_n(v + row * v_bytes, v_bytes, dead<v_codec>);
-    }
-  }
 
   /// What rows become in a ring: they are written and read, each on its own.
   static void keep(sizes const& of, token& t) {
@@ -205,7 +244,6 @@ class ring_store final : public cache_store<ring_store<K, V>, rolling_cache<K, V
 
  private:
   using base = cache_store<ring_store, cache>;
-  using base::bytes_, base::cache_, base::shape_;
   template <class Codec>
   static void round_trip(Codec const& codec, float* row, index dim, index head) {
     std::vector<std::byte> stored(static_cast<std::size_t>(Codec::row_bytes(dim)));
@@ -218,42 +256,113 @@ class ring_store final : public cache_store<ring_store<K, V>, rolling_cache<K, V
 template <int Bits, int Group>
 class kivi_store final : public cache_store<kivi_store<Bits, Group>, kivi_cache<Bits, Group>> {
  public:
-  using cache = kivi_cache<Bits, Group>;
-  explicit kivi_store(sizes const& s) : base(s) {}
+  explicit kivi_store(sizes const& s) : cache_store<kivi_store, kivi_cache<Bits, Group>>(s) {}
+};
+
+/// A sequence of a model whose layers are a ring, whatever there is, and the ring's rows again,
+/// which is the one that is looked at.
+template <class K, class V = K>
+class model_store final : public store {
+ public:
+  using model = model_cache<K, V>;
+  using cache = typename model::layer_cache;
+  struct model_memory {
+    static constexpr index context = 340;  ///< more than a list ever has
+    std::vector<layer_config> layers;
+    model_config config;
+    lines bytes;
+    model all;
+    std::vector<bool> used;
+
+    explicit model_memory(sizes const& s)
+        : layers{{.kind = layer_kind::window,
+                  .keys = s.window,
+                  .kv_heads = s.kv_heads,
+                  .head_dim = s.head_dim,
+                  .v_dim = s.v_dim,
+                  .sinks = s.sinks},
+                 {.kv_heads = s.kv_heads, .head_dim = s.head_dim, .v_dim = s.v_dim},
+                 {.kind = layer_kind::shared, .of = 0}},
+          config{.layers = layers, .context = context, .sequences = 5, .margin = s.margin},
+          bytes(model::required_bytes(config)),
+          all(bytes.span(), config),
+          used(5) {}
+  };
+
+  model_store(std::shared_ptr<model_memory> memory, sizes const& s)
+      : memory_(std::move(memory)), all_(memory_->all), of_(s) {
+    while (memory_->used[static_cast<std::size_t>(own_)]) ++own_;
+    memory_->used[static_cast<std::size_t>(own_)] = true;
+  }
+  ~model_store() override {
+    (void)all_.drop(own_);
+    memory_->used[static_cast<std::size_t>(own_)] = false;
+  }
+  model_store(model_store const&) = delete;
+
+  status append(fresh_rows const& rows, index first) override {
+    if (all_.empty(own_) && rows.k_view.tokens > 0) first_ = first;
+    for (index layer = 0; layer < 2; ++layer) {
+      status const s = all_.append(own_, layer, rows.k_view, rows.v_view, first);
+      if (!s.ok()) return s;
+    }
+    return {};
+  }
+  status truncate(index position) override {
+    if (!all_.empty(own_)) return all_.truncate(own_, position);
+    return position == first_ ? status{} : status{errc::position};  // it has forgotten that
+  }
+  status erase(range erased, rope const* by, workspace memory) override {
+    if (all_.empty(own_) && erased.empty()) return {};
+    if (by != nullptr) return all_.erase(own_, erased, {by, 1}, memory);
+    return all_.erase(own_, erased);
+  }
+  std::unique_ptr<store> fork() override {
+    auto other = another();
+    return all_.fork(own_, other->own_).ok() ? std::move(other) : nullptr;
+  }
+  std::unique_ptr<store> reload(choices& choose) override {
+    auto other = another();
+    std::uint64_t seed = 1;
+    fresh_rows const old(of_, choose.below(9), seed);
+    if (!other->append(old, 3).ok()) return nullptr;
+    other->first_ = first_;
+    std::vector<std::byte> saved(static_cast<std::size_t>(all_.saved_bytes(own_)));
+    if (!all_.save(own_, saved).ok() || !all_.restore(other->own_, saved).ok()) return nullptr;
+    auto& byte = saved[static_cast<std::size_t>(choose.below(std::ssize(saved)))];
+    byte ^= static_cast<std::byte>(1 << choose.below(8));
+    return all_.restore(other->own_, saved).code == errc::saved ? std::move(other) : nullptr;
+  }
   void poison_dead() override {
-    range const floats = cache_.floats();
-    index const rows = Group + of_.margin - 1;
-    std::vector<bool> float_held(static_cast<std::size_t>(rows));
-    for (index p = floats.begin; p < floats.end; ++p) {
-      float_held[static_cast<std::size_t>(cache_.float_slot(p))] = true;
+    index size[2];
+    for (index layer = 0; layer < 2; ++layer) {
+      size[layer] = round_up(cache::required_bytes(shape(layer)), storage_alignment);
     }
-    auto* const k = reinterpret_cast<float*>(bytes_.span().data());
-    float* const v = k + rows * of_.kv_heads * of_.head_dim;
-    for (index i = 0; i < rows * of_.kv_heads; ++i) {
-      if (float_held[static_cast<std::size_t>(i % rows)]) continue;
-      std::fill_n(k + i * of_.head_dim, of_.head_dim, poison);
-      std::fill_n(v + i * of_.v_dim, of_.v_dim, poison);
-    }
-    index const capacity = cache_.capacity();
-    auto const held = base::held_before(round_down(cache_.positions().end, Group));
-    index const k_bytes = cache::k_groups::row_bytes(of_.head_dim);
-    index const v_bytes = cache::v_codec::row_bytes(of_.v_dim);
-    auto* const k_groups = reinterpret_cast<std::byte*>(v + rows * of_.kv_heads * of_.v_dim);
-    std::byte* const v_groups = k_groups + capacity * of_.kv_heads * k_bytes;
-    for (index i = 0; i < capacity * of_.kv_heads; ++i) {
-      if (!held[static_cast<std::size_t>(i % capacity)]) {
-        std::fill_n(v_groups + i * v_bytes, v_bytes, std::byte{0xff});
-      }
-      // The last row of a group that is held is.
-      if (!held[static_cast<std::size_t>(round_down(i % capacity, Group) + Group - 1)]) {
-        std::fill_n(k_groups + i * k_bytes, k_bytes, std::byte{0xff});
-      }
-    }
+    index const sequence = size[0] + size[1];
+    std::byte* const rows = memory_->bytes.span().data() + model::required_bytes(memory_->config) -
+                            (memory_->config.sequences - own_) * sequence;
+    poison_rows(all_.at(own_, 0), shape(0), rows);
+    poison_rows(all_.at(own_, 1), shape(1), rows + size[0]);
+  }
+  bool can_resume(index position) const override { return all_.can_resume(own_, position); }
+  any_source source() const override { return all_.at(own_, 2); }
+  any_source joined_to(any_source const&, fresh_rows const& rows, index first) const override {
+    return joined<cache>(all_.at(own_, 2), rows.k_view, rows.v_view, first);
   }
 
  private:
-  using base = cache_store<kivi_store, cache>;
-  using base::bytes_, base::cache_, base::of_;
+  std::unique_ptr<model_store> another() const {
+    auto other = std::make_unique<model_store>(memory_, of_);
+    other->first_ = first_;
+    return other;
+  }
+  cache_shape shape(index layer) const { return memory_->config.shape_of(layer, cache::group); }
+
+  std::shared_ptr<model_memory> memory_;
+  model& all_;
+  sizes of_;
+  index own_ = 0;
+  index first_ = 0;
 };
 
 /// A caller's memory with room for `room` tokens, token-major or head-major.

@@ -19,7 +19,23 @@ struct storage {
   row_kind v = {};
   index group = 1;  ///< tokens whose keys share scales
   int bits = 0;     ///< of their codes
+  /// In the layers of a model, which its sequences share; none: not there.
+  std::unique_ptr<store> (*model)(sizes const&, std::shared_ptr<void>& shared) = nullptr;
 
+  template <class K, class V = K>
+  static std::unique_ptr<store> in_model(sizes const& s, std::shared_ptr<void>& shared) {
+    using kind = model_store<K, V>;
+    using memory = typename kind::model_memory;
+    if (shared == nullptr) shared = std::make_shared<memory>(s);
+    return std::make_unique<kind>(std::static_pointer_cast<memory>(shared), s);
+  }
+  /// The same, in models too.
+  template <class K, class V = K>
+  static storage in_models(char const* name) {
+    storage all = of<K, V>(name);
+    all.model = in_model<K, V>;
+    return all;
+  }
   template <class K, class V = K>
   static storage of(char const* name) {
     using kind = ring_store<K, V>;
@@ -45,13 +61,14 @@ struct storage {
             {},
             {},
             Group,
-            Bits};
+            Bits,
+            in_model<kivi_cache<Bits, Group>>};
   }
 };
 
 inline std::vector<storage> const& storages() {
   static std::vector<storage> const all{
-      storage::of<f32>("f32"),
+      storage::in_models<f32>("f32"),
       storage::of<bf16>("bf16"),
       storage::of<f16>("f16"),
       storage::of<int8>("int8"),
@@ -63,7 +80,7 @@ inline std::vector<storage> const& storages() {
       storage::of<scaled_int8>("scaled_int8"),
       storage::of<scaled_int4>("scaled_int4"),
       storage::of<rotated<int4>, rotated<bf16>>("rotated"),
-      storage::of<bf16, int4>("mixed"),
+      storage::in_models<bf16, int4>("mixed"),
       storage::kivi<2, 16>("kivi2"),
       storage::kivi<4, 32>("kivi4"),
   };
@@ -76,10 +93,12 @@ inline storage const& any_storage(choices& choose) {
 /// A few sequences of one kind, and their lists.
 class world {
  public:
-  static constexpr int kinds = 6;  ///< ring, chunked ring, ring with sinks, tensor, pages, big ring
+  /// Ring, chunked ring, ring with sinks, tensor, pages, big ring, model.
+  static constexpr int kinds = 7;
 
   world(choices& choose, storage const& stored) : choose_(choose), seed_(1), stored_(stored) {
     kind_ = static_cast<int>(choose.below(kinds));
+    if (stored.model == nullptr && kind_ == 6) kind_ = 2;
     of_ = {choose.between(1, 2), 2 * choose.between(1, 3), choose.between(1, 4)};
     if (stored.k.view == nullptr && (kind_ == 3 || kind_ == 4)) kind_ = 0;
     if (!stored.plain) {
@@ -89,13 +108,14 @@ class world {
     }
     if (kind_ == 0 || kind_ == 1) of_.window = choose.between(1, 9);
     if (kind_ == 2) of_.window = choose.between(1, 6), of_.sinks = choose.between(1, 4);
+    if (kind_ == 6) of_.window = choose.between(1, 9), of_.sinks = choose.below(4);
     if (kind_ == 5) of_.window = tensor_store::room;
     if (of_.window > 0) of_.margin = choose.coin() ? 1 : choose.between(2, 5);
     of_.group = stored.group, of_.bits = stored.bits;
     if (of_.group > 1) {
       if (kind_ != 5 && choose.coin()) of_.window += choose.below(3 * of_.group);
       if (choose.below(4) == 0) of_.margin += choose.below(2 * of_.group);
-      if (kind_ == 2 && choose.coin()) of_.sinks += choose.below(2 * of_.group);
+      if ((kind_ == 2 || kind_ == 6) && choose.coin()) of_.sinks += choose.below(2 * of_.group);
     }
     if (kind_ == 4) {
       pages_ = std::make_shared<page_store::pool_memory>(
@@ -164,10 +184,8 @@ class world {
   /// A sequence's summaries take the rows that are new to them, or all that are held.
   std::string sum_more(sequence& s) {
     std::string found = compare_rows(s);
-    return found.empty() && sums() ? s.summed.append(s.memory->source()) : found;
+    return found.empty() ? s.summed.append(s.memory->source()) : found;
   }
-  /// A summary is of keys as they were read when they were new: in a group they change later.
-  bool sums() const { return of_.group == 1; }
   std::string sum_anew(sequence& s) {
     s.summed = blocks(summed_);
     return sum_more(s);
@@ -177,6 +195,7 @@ class world {
     if (kind_ == 3)
       return std::make_unique<tensor_store>(of_, stored_.k, stored_.v, choose_.coin());
     if (kind_ == 4) return std::make_unique<page_store>(pages_, of_);
+    if (kind_ == 6) return stored_.model(of_, model_);
     return stored_.ring(of_);
   }
 
@@ -199,10 +218,12 @@ class world {
     index const most = choose_.below(6) == 0 ? 30 : 3;
     fresh_rows const rows = fresh(choose_.between(0, most));
     index const first = s.list.tokens.empty() ? any_first() : s.list.end();
-    if (!s.memory->append(rows, first).ok()) {
-      failed_ = "append was refused";
-      return;
+    if (choose_.coin()) {  // before the cache, as rows that attend to themselves do
+      any_source const past = s.memory->source();
+      failed_ = s.summed.append(s.memory->joined_to(past, rows, first));
     }
+    if (!s.memory->append(rows, first).ok()) failed_ = "append was refused";
+    if (!failed_.empty()) return;
     if (rows.k_view.tokens > 0) s.list.append(rows.list, first);
     failed_ = sum_more(s);
   }
@@ -220,7 +241,7 @@ class world {
     s.list.truncate(p);
     std::string found = accept_turned(s);
     if (found.empty()) found = compare_rows(s);
-    return found.empty() && sums() ? s.summed.truncate(p, s.memory->source()) : found;
+    return found.empty() ? s.summed.truncate(p, s.memory->source()) : found;
   }
   std::string erase(sequence& s) {
     index const n = std::ssize(s.list.tokens);
@@ -242,7 +263,7 @@ class world {
     s.list.erase(r, by);
     std::string found = accept_turned(s);
     if (found.empty()) found = compare_rows(s);
-    return found.empty() && sums() ? s.summed.erase(r, s.memory->source()) : found;
+    return found.empty() ? s.summed.erase(r, s.memory->source()) : found;
   }
   /// Keys that were turned, and stored again: those that are near enough to the list's are its own
   /// from now on.
@@ -284,7 +305,7 @@ class world {
 
   std::string compare(sequence const& s) {
     std::string found = failed_.empty() ? compare_rows(s) : failed_;
-    return found.empty() && sums() ? s.summed.compare(s.list, s.memory->source().lost()) : found;
+    return found.empty() ? s.summed.compare(s.list, s.memory->source().lost()) : found;
   }
   /// Rows one by one.
   std::string compare_rows(sequence const& s) {
@@ -414,6 +435,7 @@ class world {
   rope rope_;
   block_shape summed_;
   std::shared_ptr<page_store::pool_memory> pages_;
+  std::shared_ptr<void> model_;  ///< the memory of a model_store
   std::vector<sequence> all_;
   lines scratch_{8192};
   std::vector<line_type> workspace_;
