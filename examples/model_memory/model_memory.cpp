@@ -22,6 +22,7 @@
 #include <oriel/oriel.hpp>
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -66,27 +67,30 @@ std::vector<layout> const& layouts() {
   return all;
 }
 
-/// f of the codec of a name.
+/// f of what a name stands for: rows of a codec, or a kivi_cache.
 template <class F>
-auto with_codec(std::string const& name, F&& f) {
-  if (name == "bf16") return f(oriel::codec_of<oriel::bf16>{});
-  if (name == "f16") return f(oriel::codec_of<oriel::f16>{});
-  if (name == "int8") return f(oriel::int8{});
-  if (name == "int4") return f(oriel::int4{});
-  if (name == "q8_0") return f(oriel::q8_0{});
-  if (name == "q4_0") return f(oriel::q4_0{});
-  return f(oriel::f32{});
+auto with_storage(std::string const& name, F&& f) {
+  if (name == "bf16") return f(std::type_identity<oriel::bf16>{});
+  if (name == "f16") return f(std::type_identity<oriel::f16>{});
+  if (name == "int8") return f(std::type_identity<oriel::int8>{});
+  if (name == "int4") return f(std::type_identity<oriel::int4>{});
+  if (name == "q8_0") return f(std::type_identity<oriel::q8_0>{});
+  if (name == "q4_0") return f(std::type_identity<oriel::q4_0>{});
+  if (name == "kivi4") return f(std::type_identity<oriel::kivi_cache<4>>{});
+  if (name == "kivi2") return f(std::type_identity<oriel::kivi_cache<2>>{});
+  return f(std::type_identity<oriel::f32>{});
 }
-std::vector<std::string> const storages{"f32", "bf16", "f16", "int8", "q8_0", "int4", "q4_0"};
+std::vector<std::string> const storages{"f32",  "bf16", "f16",   "int8", "q8_0",
+                                        "int4", "q4_0", "kivi4", "kivi2"};
 
 index bytes_of(std::string const& storage, oriel::model_config const& config) {
-  return with_codec(storage, [&]<class Codec>(Codec) {
-    return oriel::model_cache<Codec>::required_bytes(config);
+  return with_storage(storage, [&]<class Stored>(std::type_identity<Stored>) {
+    return oriel::model_cache<Stored>::required_bytes(config);
   });
 }
 index tokens_of(std::string const& storage, oriel::model_config const& config, index bytes) {
-  return with_codec(storage, [&]<class Codec>(Codec) {
-    return oriel::model_cache<Codec>::tokens_that_fit(config, bytes);
+  return with_storage(storage, [&]<class Stored>(std::type_identity<Stored>) {
+    return oriel::model_cache<Stored>::tokens_that_fit(config, bytes);
   });
 }
 
@@ -139,8 +143,8 @@ index resident_bytes() {
 
 /// A whole context of rows into every layer: what the library counted, and what became resident.
 void touch(layout const& of, std::string const& storage, index context, index most) {
-  with_codec(storage, [&]<class Codec>(Codec) {
-    using model = oriel::model_cache<Codec>;
+  with_storage(storage, [&]<class Stored>(std::type_identity<Stored>) {
+    using model = oriel::model_cache<Stored>;
     oriel::model_config const config{.layers = of.layers, .context = context};
     index const bytes = model::required_bytes(config);
     if (bytes > most) throw std::runtime_error("--touch: these are more than --most bytes");
@@ -200,8 +204,8 @@ int main(int argc, char** argv) {
     for (layout const& l : layouts()) {
       if (!name.empty() && l.name != name) continue;
       if (described) {
-        with_codec(storage, [&]<class Codec>(Codec) {
-          std::fputs(oriel::describe<Codec>({.layers = l.layers, .context = context}).c_str(),
+        with_storage(storage, [&]<class Stored>(std::type_identity<Stored>) {
+          std::fputs(oriel::describe<Stored>({.layers = l.layers, .context = context}).c_str(),
                      stdout);
         });
       }

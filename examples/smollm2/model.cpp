@@ -108,14 +108,17 @@ oriel::any_mask mask_of(session_options const& o) {
   return oriel::causal{} & (window | oriel::sinks{.keys = o.sinks});
 }
 
-// A window never needs more rows than there are positions; the sinks' rows lie beside its ring, and
-// drafts are given back.
-oriel::cache_shape cache_shape_of(dimensions const& d, session_options const& o) {
-  return {.window = o.window == 0 ? o.context : std::min(o.window, o.context),
-          .kv_heads = d.kv_heads,
-          .head_dim = d.head_dim,
-          .margin = std::max<index>(1, o.draft),
-          .sinks = o.window == 0 ? 0 : o.sinks};
+// The caches of all layers: what a token sees, and drafts that are given back.
+std::unique_ptr<kv_caches> caches_of(dimensions const& d, session_options const& o) {
+  oriel::layer_config layer{.kv_heads = d.kv_heads, .head_dim = d.head_dim};
+  if (o.window > 0) {
+    layer.kind = oriel::layer_kind::window;
+    layer.keys = o.window, layer.sinks = o.sinks;
+  }
+  std::vector<oriel::layer_config> const layers(static_cast<std::size_t>(d.layers), layer);
+  return make_kv_caches(
+      o.kv, o.rotate,
+      {.layers = layers, .context = o.context, .margin = std::max<index>(1, o.draft)});
 }
 
 // Neighbours are pairs: a GGUF file of this architecture has its q and k weights permuted so.
@@ -180,26 +183,12 @@ model::model(gguf_file const& file, oriel::thread_pool& pool) : dim(read_dimensi
   }
 }
 
-namespace {
-
-std::vector<std::unique_ptr<layer_cache>> caches_of(model const& m,
-                                                    session_options const& options) {
-  oriel::cache_shape const shape = cache_shape_of(m.dim, options);
-  std::vector<std::unique_ptr<layer_cache>> all;
-  for (index i = 0; i < m.dim.layers; ++i) {
-    all.push_back(make_layer_cache(options.kv, options.rotate, shape));
-  }
-  return all;
-}
-
-}  // namespace
-
 session::session(model const& m, session_options const& options, oriel::thread_pool& pool)
     : model_(m),
       options_(options),
       pool_(pool),
       mask_(mask_of(options)),
-      caches_(caches_of(m, options)),
+      caches_(caches_of(m.dim, options)),
       place_bytes_(options.in_cache ? oriel::rope_table::required_bytes(
                                           rope_of(m.dim), cache_rows() + options.piece)
                                     : 0),
@@ -238,12 +227,6 @@ session::session(model const& m, session_options const& options, oriel::thread_p
   logits_.resize(std::min(n, logits_rows), d.vocabulary);
 }
 
-index session::cache_bytes() const {
-  index all = 0;
-  for (auto const& cache : caches_) all += cache->bytes();
-  return all;
-}
-
 index session::means_bytes() const {
   index all = 0;
   for (auto const& bytes : means_bytes_) all += bytes.size();
@@ -263,7 +246,7 @@ rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
     x_.row(i) = m.embedding.row(tokens[static_cast<std::size_t>(i)]);
   }
   // Where the piece begins: in the text, or behind the rows that the caches hold.
-  index const first = options_.in_cache ? caches_[0]->held() : position_;
+  index const first = options_.in_cache ? caches_->held() : position_;
   for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
     double const turn = rope_of(m.dim).frequency(pair);  // radians a position
     for (index i = 0; i < n; ++i) {
@@ -311,7 +294,7 @@ void session::rotate(index tokens) {
 
 // attended = attention of the piece's q over what the cache holds and the piece's own k and v, all
 // read where the projection left them; then the cache takes k and v. Prefill and decode alike. With
-// blocks, their means take k first: a token may choose a block of its own piece.
+// blocks, their means take k first, as it will be kept: a token may choose a block of its own piece.
 void session::attend(index layer, index tokens) {
   index const step = one_by_one_ ? 1 : tokens;  // one row has a kernel of its own
   for (index i = 0; i < tokens; i += step) attend_to(layer, {i, i + step});
@@ -320,7 +303,6 @@ void session::attend(index layer, index tokens) {
 void session::attend_to(index layer, oriel::range part) {
   index const tokens = part.size();
   auto const at = static_cast<std::size_t>(layer);
-  layer_cache& cache = *caches_[at];
   auto const& d = model_.dim;
   using view = oriel::tensor_view<float const>;
   float const* const first = qkv_.row(part.begin).data();
@@ -332,19 +314,19 @@ void session::attend_to(index layer, oriel::range part) {
   oriel::tensor_view<float> const out(attended_.row(part.begin).data(), tokens, d.q_heads,
                                       d.head_dim);
 
-  oriel::any_source const both = cache.joined_with(k, v);
+  oriel::any_source const both = caches_->joined_with(layer, k, v);
   auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_}) : both;
   oriel::attention call{.q = q, .kv = kv, .mask = mask_, .out = out};
   if (options_.block > 0) {
-    require(means_[at].append(k));
+    require(means_[at].append(both));
     call.select = oriel::moba(means_[at], options_.top_k);
   }
   require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
-  require(cache.append(k, v));
+  require(caches_->append(layer, k, v));
 }
 
 void session::truncate(index position) {
-  for (auto const& cache : caches_) require(cache->truncate(position));
+  require(caches_->truncate(position));
   position_ = position;
 }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "gguf.hpp"
-#include "layer_cache.hpp"
+#include "kv_caches.hpp"
 #include "tokenizer.hpp"
 
 namespace smollm2 {
@@ -59,11 +59,11 @@ struct session_options {
   index draft = 0;        // tokens that are guessed, checked at once and given back where wrong
   index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
-  std::string kv = "f32";  // what the caches store, see layer_cache.hpp
+  std::string kv = "f32";  // what the caches store, see kv_caches.hpp
   bool rotate = false;     // behind a Hadamard rotation
 };
 
-// One sequence: a rolling cache per layer, and the scratch matrices of one piece.
+// One sequence: the caches of all layers, and the scratch matrices of one piece.
 class session {
  public:
   session(model const& m, session_options const& options, oriel::thread_pool& pool);
@@ -83,8 +83,8 @@ class session {
   index position() const { return position_; }  // tokens so far
   session_options const& options() const { return options_; }
 
-  index cache_rows() const { return caches_[0]->capacity(); }
-  index cache_bytes() const;
+  index cache_rows() const { return caches_->capacity(); }
+  index cache_bytes() const { return caches_->row_bytes(); }
   index means_bytes() const;
   index workspace_bytes() const { return workspace_.size(); }
 
@@ -101,7 +101,7 @@ class session {
   bool one_by_one_ = false;  // the last tokens
 
   oriel::any_mask mask_;
-  std::vector<std::unique_ptr<layer_cache>> caches_;  // [layers]
+  std::unique_ptr<kv_caches> caches_;
   oriel::aligned_bytes place_bytes_;
   oriel::rope_table places_;  // the turns of keys to their places in the cache, where in_cache
   std::vector<oriel::aligned_bytes> means_bytes_;  // [layers] with a block, else none
