@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <new>
 
-#include "compiled_once.hpp"
 #include "oriel/oriel.hpp"
 #include "problem.hpp"
 #include "threads.hpp"

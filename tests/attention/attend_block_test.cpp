@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/attend_block.hpp"
 
-#include "compiled_once.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "problem.hpp"
 

@@ -6,12 +6,6 @@
 #include "problem.hpp"
 #include "threads.hpp"
 
-namespace oriel {
-// See compiled_once.hpp.
-template void run_task<default_arch>(attend_plan const&, attention_batch const&, phase, index,
-                                     index, workspace) noexcept;
-}  // namespace oriel
-
 namespace oriel::test {
 namespace {
 

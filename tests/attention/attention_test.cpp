@@ -5,7 +5,6 @@
 
 #include <functional>
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "problem.hpp"
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <memory>
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/rolling_cache.hpp"

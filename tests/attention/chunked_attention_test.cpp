@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 // Llama 4's local attention through a ring of one chunk.
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/joined.hpp"
 #include "oriel/cache/rolling_cache.hpp"

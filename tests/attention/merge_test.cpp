@@ -5,7 +5,6 @@
 #include <functional>
 #include <memory>
 
-#include "compiled_once.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {

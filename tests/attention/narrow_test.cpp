@@ -5,7 +5,6 @@
 
 #include <vector>
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/block_summary.hpp"
 #include "oriel/select/moba.hpp"

@@ -2,7 +2,6 @@
 #include "oriel/attention/padded_batch.hpp"
 
 #include "coded.hpp"
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/mask/both.hpp"

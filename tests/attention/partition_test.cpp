@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/partition.hpp"
 
-#include "compiled_once.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/plan.hpp"
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "problem.hpp"
 

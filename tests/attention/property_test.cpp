@@ -9,7 +9,6 @@
 #include <deque>
 #include <sstream>
 
-#include "compiled_once.hpp"
 #include "dice.hpp"
 #include "example_masks.hpp"
 #include "oriel/oriel.hpp"

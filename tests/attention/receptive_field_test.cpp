@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // What a stack of window layers sees: through n layers of window W, position p depends on exactly
 // the positions from p - n (W - 1) to p.
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "problem.hpp"
 

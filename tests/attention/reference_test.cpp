@@ -4,7 +4,6 @@
 
 #include <cmath>
 
-#include "compiled_once.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {

@@ -2,7 +2,6 @@
 // Scores and sinks in a whole call.
 #include "score_values.hpp"
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/attention/merge.hpp"
 #include "oriel/cache/joined.hpp"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
 // Rows that attend to blocks of their choice.
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/attention/merge.hpp"
 #include "oriel/cache/joined.hpp"

@@ -5,7 +5,6 @@
 #include <numeric>
 #include <thread>
 
-#include "compiled_once.hpp"
 #include "oriel/attention/attend.hpp"
 #include "problem.hpp"
 

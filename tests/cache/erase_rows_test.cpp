@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "coded.hpp"
+#include "compiled_once.hpp"
 #include "oriel/cache/ggml.hpp"
 #include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"

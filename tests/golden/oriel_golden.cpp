@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <deque>
 
+#include "compiled_once.hpp"
 #include "golden_case.hpp"
 #include "golden_check.hpp"
 #include "threads.hpp"

@@ -67,6 +67,8 @@ class coded_rows {
 };
 
 /// The products over rows of a codec, behind pointers. dim is a multiple of row_functions::dims.
+/// Their bodies stand apart, so that they are no inline functions: a program that instantiates them
+/// in one translation unit can declare them in others (`extern template struct`).
 template <class Arch, class Codec>
 struct coded_products {
   static constexpr int chunk = Codec::template chunk<Arch>;
@@ -75,40 +77,9 @@ struct coded_products {
   static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
 
   static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
-                  index to_step) noexcept {
-    auto const products = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
-                                                        int r) ORIEL_INLINE_LAMBDA {
-      float const* const some = q + r * q_step;
-      float* const out = to + r * to_step + done;
-      if constexpr (Rows == 1 && Channels > 0) {
-        dot_row<Arch, Channels / lanes<Arch>>(part, some, out);
-      } else {
-        dot_rows<Arch, Rows>(part, some, q_step, out, to_step, [](int) ORIEL_INLINE_LAMBDA {});
-      }
-    };
-    in_parts(rows, count, products);
-  }
+                  index to_step) noexcept;
   static void add(row_slice const& rows, float const* weight, index weight_step, int count,
-                  float* acc, index acc_step) noexcept {
-    auto const sums = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
-                                                    int r) ORIEL_INLINE_LAMBDA {
-      constexpr int wide = value_registers<Arch, Rows>;
-      auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
-                                       index d) ORIEL_INLINE_LAMBDA {
-        add_rows<Arch, Rows, Wide>(part, weight + r * weight_step + done, weight_step,
-                                   acc + r * acc_step, acc_step, d, lanes<Arch>,
-                                   [](index) ORIEL_INLINE_LAMBDA {});
-      };
-      index d = 0;
-      for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {
-        block(std::integral_constant<int, wide>{}, d);
-      }
-      for (; d < part.dim; d += fewest * lanes<Arch>) {
-        block(std::integral_constant<int, fewest>{}, d);
-      }
-    };
-    in_parts(rows, count, sums);
-  }
+                  float* acc, index acc_step) noexcept;
 
  private:
   template <index Channels>
@@ -161,5 +132,44 @@ struct coded_products {
     }
   }
 };
+
+template <class Arch, class Codec>
+void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, index q_step,
+                                      int count, float* to, index to_step) noexcept {
+  auto const products = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
+                                                      int r) ORIEL_INLINE_LAMBDA {
+    float const* const some = q + r * q_step;
+    float* const out = to + r * to_step + done;
+    if constexpr (Rows == 1 && Channels > 0) {
+      dot_row<Arch, Channels / lanes<Arch>>(part, some, out);
+    } else {
+      dot_rows<Arch, Rows>(part, some, q_step, out, to_step, [](int) ORIEL_INLINE_LAMBDA {});
+    }
+  };
+  in_parts(rows, count, products);
+}
+
+template <class Arch, class Codec>
+void coded_products<Arch, Codec>::add(row_slice const& rows, float const* weight, index weight_step,
+                                      int count, float* acc, index acc_step) noexcept {
+  auto const sums = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
+                                                  int r) ORIEL_INLINE_LAMBDA {
+    constexpr int wide = value_registers<Arch, Rows>;
+    auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
+                                     index d) ORIEL_INLINE_LAMBDA {
+      add_rows<Arch, Rows, Wide>(part, weight + r * weight_step + done, weight_step,
+                                 acc + r * acc_step, acc_step, d, lanes<Arch>,
+                                 [](index) ORIEL_INLINE_LAMBDA {});
+    };
+    index d = 0;
+    for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {
+      block(std::integral_constant<int, wide>{}, d);
+    }
+    for (; d < part.dim; d += fewest * lanes<Arch>) {
+      block(std::integral_constant<int, fewest>{}, d);
+    }
+  };
+  in_parts(rows, count, sums);
+}
 
 }  // namespace oriel::inline v0

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "../compiled_once.hpp"
 #include "world.hpp"
 
 namespace oriel::model {

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSL-1.0
+// The kernels take most of the time to compile a test: compiled_once.cpp compiles them, for every
+// test program. The precompiled header of the tests has these declarations.
+#pragma once
+
+#include "oriel/attention/tasks.hpp"
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/quantized.hpp"
+
+namespace oriel {
+
+extern template void run_task<default_arch>(attend_plan const&, attention_batch const&, phase,
+                                            index, index, workspace) noexcept;
+
+extern template struct coded_products<default_arch, elements<bf16>>;
+extern template struct coded_products<default_arch, elements<f16>>;
+extern template struct coded_products<default_arch, int8>;
+extern template struct coded_products<default_arch, int4>;
+extern template struct coded_products<default_arch, int4_symmetric>;
+extern template struct coded_products<default_arch, int2>;
+extern template struct coded_products<default_arch, q8_0>;
+extern template struct coded_products<default_arch, q4_0>;
+
+}  // namespace oriel
