@@ -3,7 +3,9 @@
 // stand for.
 #include <gtest/gtest.h>
 
-#include "compiled_once.hpp"
+#include <memory>
+
+#include "coded.hpp"
 #include "oriel/attention/attend.hpp"
 #include "oriel/cache/block_summary.hpp"
 #include "oriel/cache/ggml.hpp"
@@ -22,26 +24,26 @@ namespace oriel::test {
 namespace {
 
 /// Rows of a tensor as a codec stores them, with a gap behind each, and the floats they stand for.
-template <codec Codec>
 class coded_rows {
  public:
-  explicit coded_rows(tensor_view<float const> const& from)
-      : stride_(Codec::row_bytes(from.dim) + gap),
+  coded_rows(stored_as const& codec, tensor_view<float const> const& from)
+      : codec_(codec),
+        stride_(codec.row_bytes(from.dim) + gap),
         bytes_(static_cast<std::size_t>(from.tokens * from.heads * stride_), std::byte{0xff}),
         floats(from.tokens, from.heads, from.dim) {
+    std::vector<float> const all = codec.kept(from);
+    auto kept = all.begin();
+    for_each_element(floats.view, [&](float& x) { x = *kept++; });
     for (index t = 0; t < from.tokens; ++t) {
       for (index h = 0; h < from.heads; ++h) {
-        std::byte* const to = row(t, h);
-        Codec{}.template encode<default_arch>(from.row(t, h), from.dim, h, to);
-        EXPECT_EQ(to[stride_ - gap], std::byte{0xff}) << "writes its row and no more";
-        Codec{}.template read<default_arch>({to, stride_, h, t, 1, from.dim},
-                                            floats.view.row(t, h));
+        float const* const at = from.row(t, h);
+        std::ranges::copy(codec.stored(std::vector<float>(at, at + from.dim), h), row(t, h));
       }
     }
   }
-  coded_view<Codec> view() const {
-    return {bytes_.data(),   floats.view.tokens,          floats.view.heads,
-            floats.view.dim, stride_ * floats.view.heads, stride_};
+  stored_view view() {
+    return codec_.view(bytes_.data(), floats.view.tokens, floats.view.heads, floats.view.dim,
+                       stride_ * floats.view.heads, stride_);
   }
   /// 0xff in every byte of a token.
   void poison(index token) {
@@ -51,6 +53,7 @@ class coded_rows {
  private:
   static constexpr index gap = 4;
   std::byte* row(index t, index h) { return bytes_.data() + (t * floats.view.heads + h) * stride_; }
+  stored_as codec_;
   index stride_;
   std::vector<std::byte> bytes_;
 
@@ -58,19 +61,66 @@ class coded_rows {
   tensor floats;
 };
 
-template <class Pair>
-class Compact : public testing::Test {
+/// A ring in memory of its own, whatever its codecs.
+class ring {
+ public:
+  virtual ~ring() = default;
+  virtual status append(stored_view const& k, stored_view const& v) = 0;
+  virtual status truncate(index position) = 0;
+  virtual any_source source() const = 0;
+  virtual any_source joined_with(stored_view const& k, stored_view const& v) const = 0;
+  aligned_memory bytes;
+
  protected:
-  using k_name = typename Pair::first_type;
-  using v_name = typename Pair::second_type;
-  using k_codec = codec_of<k_name>;
-  using v_codec = codec_of<v_name>;
-  using cache = rolling_cache<k_name, v_name>;
+  explicit ring(index size) : bytes(size) {}
 };
-using pairs =
-    testing::Types<std::pair<bf16, bf16>, std::pair<f32, bf16>, std::pair<f16, f32>,
-                   std::pair<int8, int4>, std::pair<int4_symmetric, int2>, std::pair<q8_0, q4_0>>;
-TYPED_TEST_SUITE(Compact, pairs);
+template <class K, class V>
+class ring_of final : public ring {
+ public:
+  using cache = rolling_cache<K, V>;
+  explicit ring_of(cache_shape const& shape)
+      : ring(cache::required_bytes(shape)), cache_(bytes, shape) {
+    EXPECT_TRUE(cache_.check().ok());
+  }
+  status append(stored_view const& k, stored_view const& v) override { return cache_.append(k, v); }
+  status truncate(index position) override { return cache_.truncate(position); }
+  any_source source() const override { return cache_; }
+  any_source joined_with(stored_view const& k, stored_view const& v) const override {
+    return joined(cache_, k, v);
+  }
+
+ private:
+  cache cache_;
+};
+
+struct codecs {
+  stored_pair of;
+  std::unique_ptr<ring> (*make_ring)(cache_shape const& shape);
+
+  template <class K, class V>
+  static codecs named(char const* k, char const* v) {
+    return {stored_pair::of<K, V>(k, v), [](cache_shape const& shape) -> std::unique_ptr<ring> {
+              return std::make_unique<ring_of<K, V>>(shape);
+            }};
+  }
+  friend void PrintTo(codecs const& all, std::ostream* to) { PrintTo(all.of, to); }
+};
+
+class Compact : public testing::TestWithParam<codecs> {
+ protected:
+  static coded_rows k_rows(tensor_view<float const> const& k) { return {GetParam().of.k, k}; }
+  static coded_rows v_rows(tensor_view<float const> const& v) { return {GetParam().of.v, v}; }
+};
+INSTANTIATE_TEST_SUITE_P(
+    Codecs, Compact,
+    testing::Values(codecs::named<bf16, bf16>("bf16", "bf16"),
+                    codecs::named<f32, bf16>("f32", "bf16"), codecs::named<f16, f32>("f16", "f32"),
+                    codecs::named<int8, int4>("int8", "int4"),
+                    codecs::named<int4_symmetric, int2>("int4_symmetric", "int2"),
+                    codecs::named<q8_0, q4_0>("q8_0", "q4_0")),
+    [](auto const& each) {
+      return std::string(each.param.of.k.name) + "_" + each.param.of.v.name;
+    });
 
 /// Some of the calls that every kernel is tested with.
 std::vector<attention_case> some_cases() {
@@ -85,12 +135,12 @@ std::vector<attention_case> some_cases() {
   return some;
 }
 
-TYPED_TEST(Compact, HasTheBitsOfItsFloats) {
+TEST_P(Compact, HasTheBitsOfItsFloats) {
   for (attention_case const& c : some_cases()) {
     SCOPED_TRACE(c.name());
     problem const p(c);
-    coded_rows<typename TestFixture::k_codec> k(p.k.view);
-    coded_rows<typename TestFixture::v_codec> v(p.v.view);
+    coded_rows k = k_rows(p.k.view);
+    coded_rows v = v_rows(p.v.view);
     attention floats = p.call();
     floats.kv = contiguous(k.floats.view, v.floats.view);
     attention coded = p.call();
@@ -111,7 +161,7 @@ TYPED_TEST(Compact, HasTheBitsOfItsFloats) {
   }
 }
 
-TYPED_TEST(Compact, APromptInAnyPiecesThroughARingHasTheSameBits) {
+TEST_P(Compact, APromptInAnyPiecesThroughARingHasTheSameBits) {
   attention_case const c{.q_len = 260,
                          .kv_len = 260,
                          .q_heads = 4,
@@ -121,31 +171,27 @@ TYPED_TEST(Compact, APromptInAnyPiecesThroughARingHasTheSameBits) {
                          .kind = mask_kind::causal_window,
                          .window = 70};
   problem const p(c);
-  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
-  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
+  coded_rows k = k_rows(p.k.view);
+  coded_rows v = v_rows(p.v.view);
   attention whole = p.call();
   whole.kv = contiguous(k.floats.view, v.floats.view);
   whole.kernel = kernel_choice::row_lanes;
   answer const want = attend_anew(whole);
   for (index const piece : {260, 100, 64, 9, 1}) {
     SCOPED_TRACE(piece);
-    using cache = typename TestFixture::cache;
-    cache_shape const shape{.window = 70, .kv_heads = 2, .head_dim = 64, .v_dim = 32};
-    aligned_memory bytes(cache::required_bytes(shape));
-    cache ring(bytes, shape);
-    EXPECT_TRUE(ring.check().ok());
+    auto const own =
+        GetParam().make_ring({.window = 70, .kv_heads = 2, .head_dim = 64, .v_dim = 32});
     for (index at = 0; at < c.q_len; at += piece) {
       range const part{at, min_of(at + piece, c.q_len)};
       attention call = whole;
       call.q = p.q.view.slice(part);
-      joined const kv(ring, p.k.view.slice(part), p.v.view.slice(part));
-      call.kv = kv;
+      call.kv = own->joined_with(p.k.view.slice(part), p.v.view.slice(part));
       call.first_query = at;
       EXPECT_EQ(attend_anew(call).bits(), want.bits(part)) << at;
-      ASSERT_TRUE(ring.append(p.k.view.slice(part), p.v.view.slice(part)).ok());
+      ASSERT_TRUE(own->append(p.k.view.slice(part), p.v.view.slice(part)).ok());
       if (testing::Test::HasFailure()) return;
     }
-    EXPECT_TRUE(bytes.is_untouched_behind());
+    EXPECT_TRUE(own->bytes.is_untouched_behind());
   }
 }
 
@@ -160,29 +206,27 @@ struct summary_of {
 /// Summaries are of keys as the cache keeps them; so what is chosen, and all that follows, is what
 /// the floats that it stands for give. Also behind the wrap of a ring, and after rows were given
 /// back and others taken.
-TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
+TEST_P(Compact, BlocksAreChosenAsOverItsFloats) {
   attention_case const c{
       .q_len = 260, .kv_len = 260, .q_heads = 4, .kv_heads = 2, .head_dim = 64, .v_dim = 32};
   problem const p(c), other(c, 9);
-  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
-  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
-  using cache = typename TestFixture::cache;
+  coded_rows k = k_rows(p.k.view);
+  coded_rows v = v_rows(p.v.view);
   cache_shape const shape{.window = 200, .kv_heads = 2, .head_dim = 64, .v_dim = 32, .margin = 31};
-  aligned_memory bytes(cache::required_bytes(shape));
-  cache ring(bytes, shape);
+  auto const own = GetParam().make_ring(shape);
   summary_of<block_means> means, float_means;
   summary_of<block_bounds> bounds, float_bounds;
   auto const take = [&](problem const& from, range part) {
-    ASSERT_TRUE(ring.append(from.k.view.slice(part), from.v.view.slice(part)).ok());
-    ASSERT_TRUE(means.of.append(ring).ok());
-    ASSERT_TRUE(bounds.of.append(ring).ok());
+    ASSERT_TRUE(own->append(from.k.view.slice(part), from.v.view.slice(part)).ok());
+    ASSERT_TRUE(means.of.append(own->source()).ok());
+    ASSERT_TRUE(bounds.of.append(own->source()).ok());
   };
   take(p, {0, 75});
   take(p, {75, 210});
   take(other, {210, 235});
-  ASSERT_TRUE(ring.truncate(210).ok());
-  ASSERT_TRUE(means.of.truncate(210, ring).ok());
-  ASSERT_TRUE(bounds.of.truncate(210, ring).ok());
+  ASSERT_TRUE(own->truncate(210).ok());
+  ASSERT_TRUE(means.of.truncate(210, own->source()).ok());
+  ASSERT_TRUE(bounds.of.truncate(210, own->source()).ok());
   take(p, {210, 260});
   // The same rows are lost there.
   aligned_memory float_bytes(rolling_cache<f32>::required_bytes(shape));
@@ -196,7 +240,7 @@ TYPED_TEST(Compact, BlocksAreChosenAsOverItsFloats) {
     attention coded = p.call(), floats = p.call();
     coded.q = floats.q = p.q.view.slice(part);
     coded.mask = floats.mask = causal{} & sliding_window{171};
-    coded.kv = ring;
+    coded.kv = own->source();
     floats.kv = float_ring;
     coded.select = moba(means.of, 3), floats.select = moba(float_means.of, 3);
     EXPECT_EQ(attend_anew(coded).bits(), attend_anew(floats).bits()) << "moba";
@@ -287,8 +331,8 @@ TEST(CompactGroups, BlocksAreChosenAsOverItsFloats) {
 
 /// Fresh rows of K and V, [tokens, heads, dim] in any layout, behind some that a cache holds: the bits
 /// of the floats that they are, whatever lies between rows and in those that no query sees.
-template <class Cache, class K, class V>
-void expect_narrow_rows(layout lies) {
+template <class K, class V>
+void expect_narrow_rows(codecs const& as, layout lies) {
   attention_case const c{.q_len = 15,
                          .kv_len = 40,
                          .q_heads = 4,
@@ -302,12 +346,11 @@ void expect_narrow_rows(layout lies) {
   narrow_tensor<V> const v(p.v.view, lies);
   tensor const wide_k = k.floats(), wide_v = v.floats();
   cache_shape const shape{.window = 40, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
-  aligned_memory bytes(Cache::required_bytes(shape)), wide_bytes(Cache::required_bytes(shape));
-  Cache narrow(bytes, shape), wide(wide_bytes, shape);
+  auto const narrow = as.make_ring(shape), wide = as.make_ring(shape);
   range const past{0, 13}, fresh{13, 40};
-  ASSERT_TRUE(narrow.append(k.view.slice(past), v.view.slice(past)).ok());
-  ASSERT_TRUE(wide.append(wide_k.view.slice(past), wide_v.view.slice(past)).ok());
-  EXPECT_TRUE(std::ranges::equal(bytes.span(), wide_bytes.span())) << "appended";
+  ASSERT_TRUE(narrow->append(k.view.slice(past), v.view.slice(past)).ok());
+  ASSERT_TRUE(wide->append(wide_k.view.slice(past), wide_v.view.slice(past)).ok());
+  EXPECT_TRUE(std::ranges::equal(narrow->bytes.span(), wide->bytes.span())) << "appended";
   for (index const queries : {15, 2}) {  // the first of 2 sees no key before 19
     narrow_tensor<K> shown_k(p.k.view, lies);
     narrow_tensor<V> shown_v(p.v.view, lies);
@@ -319,35 +362,34 @@ void expect_narrow_rows(layout lies) {
     call.q = p.q.view.slice({15 - queries, 15});
     for (kernel_choice const kernel : {kernel_choice::by_length, kernel_choice::row_lanes}) {
       call.kernel = kernel;
-      call.kv = joined(wide, wide_k.view.slice(fresh), wide_v.view.slice(fresh));
+      call.kv = wide->joined_with(wide_k.view.slice(fresh), wide_v.view.slice(fresh));
       answer const want = attend_anew(call);
-      call.kv = joined(narrow, shown_k.view.slice(fresh), shown_v.view.slice(fresh));
+      call.kv = narrow->joined_with(shown_k.view.slice(fresh), shown_v.view.slice(fresh));
       EXPECT_EQ(attend_anew(call).bits(), want.bits()) << queries << " queries";
       expect_exact(call, want);
     }
   }
   attention call = p.call();
-  call.kv = joined(narrow, k.view.slice(fresh), v.view.slice(fresh));
+  call.kv = narrow->joined_with(k.view.slice(fresh), v.view.slice(fresh));
   answer const got = attend_anew(call);
-  ASSERT_TRUE(narrow.append(k.view.slice(fresh), v.view.slice(fresh)).ok());
-  call.kv = narrow;
+  ASSERT_TRUE(narrow->append(k.view.slice(fresh), v.view.slice(fresh)).ok());
+  call.kv = narrow->source();
   EXPECT_EQ(attend_anew(call).bits(), got.bits()) << "kept as they were shown";
 }
 
-TYPED_TEST(Compact, FreshRowsMayBeNarrow) {
-  using cache = typename TestFixture::cache;
+TEST_P(Compact, FreshRowsMayBeNarrow) {
   for (layout const lies :
        {layout::packed, layout::padded, layout::head_major, layout::backwards}) {
     SCOPED_TRACE(static_cast<int>(lies));
-    expect_narrow_rows<cache, bf16, f16>(lies);
-    expect_narrow_rows<cache, f16, bf16>(lies);
+    expect_narrow_rows<bf16, f16>(GetParam(), lies);
+    expect_narrow_rows<f16, bf16>(GetParam(), lies);
   }
 }
 
-TYPED_TEST(Compact, APlanCountsTheFloatsOfATile) {
+TEST_P(Compact, APlanCountsTheFloatsOfATile) {
   problem const p({.q_len = 20, .kv_len = 20, .q_heads = 2, .kv_heads = 2, .head_dim = 32});
-  coded_rows<typename TestFixture::k_codec> const k(p.k.view);
-  coded_rows<typename TestFixture::v_codec> const v(p.v.view);
+  coded_rows k = k_rows(p.k.view);
+  coded_rows v = v_rows(p.v.view);
   attention call = p.call();
   tensor out(20, 2, 32);
   call.out = out.view;

@@ -8,6 +8,7 @@
 
 #include "cache_oracle.hpp"
 #include "coded.hpp"
+#include "compiled_once.hpp"
 #include "dice.hpp"
 #include "oriel/cache/ggml.hpp"
 #include "oriel/cache/kivi_cache.hpp"
@@ -157,6 +158,33 @@ using joined_codecs =
                    std::pair<int4, f32>>;
 TYPED_TEST_SUITE(JoinedOf, joined_codecs);
 
+/// Fresh rows of a source, from `first` to its end, are these floats, [tokens, heads, dim]; `coded`:
+/// a reader makes them.
+void expect_fresh(any_source const& all, index first, std::vector<float> const& k_want,
+                  bool k_coded, std::vector<float> const& v_want, bool v_coded) {
+  ASSERT_TRUE(all.check().ok()) << all.check().what;
+  kv_shape const shape = all.shape();
+  index const dim = shape.head_dim, v_dim = shape.v_dim;
+  EXPECT_EQ(all.positions().begin, 0);
+  EXPECT_EQ(std::ssize(k_want), (all.positions().end - first) * shape.kv_heads * dim);
+  for (index p = first; p < all.positions().end; ++p) {
+    for (index h = 0; h < shape.kv_heads; ++h) {
+      kv_run const run = all.run_at(h, p);
+      EXPECT_EQ(static_cast<bool>(run.k.reader), k_coded) << "else where it lies";
+      EXPECT_EQ(static_cast<bool>(run.v.reader), v_coded);
+      std::vector<float> k_room(static_cast<std::size_t>(dim)),
+          v_room(static_cast<std::size_t>(v_dim));
+      float const* const got_k = run.floats(run.k, dim, k_room.data());
+      float const* const got_v = run.floats(run.v, v_dim, v_room.data());
+      index const row = (p - first) * shape.kv_heads + h;
+      EXPECT_EQ(std::memcmp(got_k, k_want.data() + row * dim, k_room.size() * sizeof(float)), 0)
+          << p;
+      EXPECT_EQ(std::memcmp(got_v, v_want.data() + row * v_dim, v_room.size() * sizeof(float)), 0)
+          << p;
+    }
+  }
+}
+
 /// Whatever stands between the cache and what is asked, fresh rows are what the cache keeps of them.
 TYPED_TEST(JoinedOf, ShowsFreshRowsAsTheyWillBeKept) {
   using ring = rolling_cache<typename TypeParam::first_type, typename TypeParam::second_type>;
@@ -196,21 +224,8 @@ TYPED_TEST(JoinedOf, ShowsFreshRowsAsTheyWillBeKept) {
   for (any_source const& all :
        {any_source(direct), any_source(through_any), any_source(through_two),
         any_source(over_tensors), any_source(over_pages)}) {
-    ASSERT_TRUE(all.check().ok()) << all.check().what;
     EXPECT_EQ(all.positions(), (range{0, n}));
-    for (index p = 2; p < n; ++p) {
-      for (index h = 0; h < heads; ++h) {
-        kv_run const run = all.run_at(h, p);
-        EXPECT_EQ(static_cast<bool>(run.k.reader), !detail::is_plain<K>) << "else where it lies";
-        EXPECT_EQ(static_cast<bool>(run.v.reader), !detail::is_plain<V>);
-        float k_room[dim], v_room[v_dim];
-        float const* const got_k = run.floats(run.k, dim, k_room);
-        float const* const got_v = run.floats(run.v, v_dim, v_room);
-        index const row = (p - 2) * heads + h;
-        EXPECT_EQ(std::memcmp(got_k, k_want.data() + row * dim, sizeof k_room), 0) << p;
-        EXPECT_EQ(std::memcmp(got_v, v_want.data() + row * v_dim, sizeof v_room), 0) << p;
-      }
-    }
+    expect_fresh(all, 2, k_want, !detail::is_plain<K>, v_want, !detail::is_plain<V>);
   }
 }
 

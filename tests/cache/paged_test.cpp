@@ -188,29 +188,35 @@ TEST(Paged, OverlapsThePagesOfTheSequenceOnly) {
 enum class page_layout { apart, side_by_side, rows_interleaved };
 
 /// Pages as two codecs store them, each row behind an odd gap where a codec needs no alignment.
-template <class K, class V>
 struct coded_pages {
   page_pool pool;
   std::vector<std::int32_t> table;
 
-  coded_pages(attention_case const& c, index size, page_layout lies, bool head_major) {
+  coded_pages(stored_pair const& of, attention_case const& c, index size, page_layout lies,
+              bool head_major) {
     index const count = ceil_div(c.kv_len, size) + 2, heads = c.kv_heads;
-    index const k_row = step<K>(c.head_dim), v_row = step<V>(c.value_dim());
+    bool const is_aligned = of.k.alignment > 1 || of.v.alignment > 1;
+    auto const step = [&](stored_as const& rows, index dim) {
+      index const bytes = rows.row_bytes(dim);
+      return is_aligned ? round_up(bytes, 4) : bytes + 1;
+    };
+    index const k_row = step(of.k, c.head_dim), v_row = step(of.v, c.value_dim());
     index const k_page = size * heads * k_row, v_page = size * heads * v_row;
     bytes_.assign(static_cast<std::size_t>(count * (k_page + v_page) + 16), std::byte{0xff});
     std::byte* const base = bytes_.data() + (is_aligned ? 4 : 1);
     bool const apart = lies == page_layout::apart;
     bool const woven = lies == page_layout::rows_interleaved;
     index const k_step = woven ? k_row + v_row : k_row, v_step = woven ? k_step : v_row;
-    auto const page = [&]<class Codec>(std::byte* at, index dim, index row, Codec const& codec) {
-      return coded_view<Codec, std::byte>(at, size, heads, dim, head_major ? row : heads * row,
-                                          head_major ? size * row : row, codec);
+    auto const page = [&](stored_as const& rows, std::byte* at, index dim, index row) {
+      return rows.view(at, size, heads, dim, head_major ? row : heads * row,
+                       head_major ? size * row : row);
     };
-    pool = {page(base, c.head_dim, k_step, sample<K, true>::codec()),
-            page(base + (woven   ? k_row
+    pool = {page(of.k, base, c.head_dim, k_step),
+            page(of.v,
+                 base + (woven   ? k_row
                          : apart ? count * k_page
                                  : k_page),
-                 c.value_dim(), v_step, sample<V, false>::codec()),
+                 c.value_dim(), v_step),
             count, apart ? k_page : k_page + v_page, apart ? v_page : k_page + v_page};
     for (index i = 0; i * size < c.kv_len; ++i) {  // every other one, then those between
       index const half = (count + 1) / 2;
@@ -219,48 +225,41 @@ struct coded_pages {
   }
 
  private:
-  template <class Codec>
-  static index step(index dim) {
-    index const bytes = Codec::row_bytes(dim);
-    return is_aligned ? round_up(bytes, 4) : bytes + 1;
-  }
-  static constexpr bool is_aligned = detail::alignment_of<K>() > 1 || detail::alignment_of<V>() > 1;
   std::vector<std::byte> bytes_;
 };
 
-template <class Pair>
-class PagesOf : public testing::Test {
+class PagesOf : public testing::TestWithParam<stored_pair> {
  protected:
-  using k_codec = codec_of<typename Pair::first_type>;
-  using v_codec = codec_of<typename Pair::second_type>;
-  using pages = coded_pages<k_codec, v_codec>;
-
   /// A problem and the floats that its rows stand for in pages.
   struct kept_problem : problem {
     std::vector<float> k_floats, v_floats;
     explicit kept_problem(attention_case const& c)
-        : problem(c),
-          k_floats(kept_floats(sample<k_codec, true>::codec(), k.view)),
-          v_floats(kept_floats(sample<v_codec, false>::codec(), v.view)) {}
+        : problem(c), k_floats(GetParam().k.kept(k.view)), v_floats(GetParam().v.kept(v.view)) {}
     contiguous floats() const {
       return {{k_floats.data(), of.kv_len, of.kv_heads, of.head_dim},
               {v_floats.data(), of.kv_len, of.kv_heads, of.value_dim()}};
     }
   };
 };
-using page_codecs =
-    testing::Types<std::pair<bf16, bf16>, std::pair<f16, f32>, std::pair<f32, int8>,
-                   std::pair<int8, int4>, std::pair<int2, int4_symmetric>, std::pair<q8_0, q4_0>,
-                   std::pair<scaled_int8, scaled_int4>, std::pair<rotated<int4>, rotated<bf16>>>;
-TYPED_TEST_SUITE(PagesOf, page_codecs);
+INSTANTIATE_TEST_SUITE_P(
+    Codecs, PagesOf,
+    testing::Values(stored_pair::of<bf16, bf16>("bf16", "bf16"),
+                    stored_pair::of<f16, f32>("f16", "f32"),
+                    stored_pair::of<f32, int8>("f32", "int8"),
+                    stored_pair::of<int8, int4>("int8", "int4"),
+                    stored_pair::of<int2, int4_symmetric>("int2", "int4_symmetric"),
+                    stored_pair::of<q8_0, q4_0>("q8_0", "q4_0"),
+                    stored_pair::of<scaled_int8, scaled_int4>("scaled_int8", "scaled_int4"),
+                    stored_pair::of<rotated<int4>, rotated<bf16>>("rotated_int4", "rotated_bf16")),
+    [](auto const& each) { return std::string(each.param.k.name) + "_" + each.param.v.name; });
 
-TYPED_TEST(PagesOf, GiveTheBitsOfTheFloatsThatRowsStandFor) {
+TEST_P(PagesOf, GiveTheBitsOfTheFloatsThatRowsStandFor) {
   attention_case const prefill{
       .q_len = 20, .kv_len = 300, .q_heads = 4, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
   attention_case decode = prefill;
   decode.q_len = 1, decode.kv_len = 1100, decode.kind = mask_kind::causal_window;
   for (attention_case const& c : {prefill, decode}) {
-    typename TestFixture::kept_problem const p(c);
+    kept_problem const p(c);
     for (kernel_choice const kernel : {kernel_choice::by_length, kernel_choice::row_lanes}) {
       attention call = p.call();
       call.kernel = kernel;
@@ -270,7 +269,7 @@ TYPED_TEST(PagesOf, GiveTheBitsOfTheFloatsThatRowsStandFor) {
         for (page_layout const lies :
              {page_layout::apart, page_layout::side_by_side, page_layout::rows_interleaved}) {
           for (bool const head_major : {false, true}) {
-            typename TestFixture::pages const s(c, size, lies, head_major);
+            coded_pages const s(GetParam(), c, size, lies, head_major);
             status const stored = store_rows(s.pool, s.table, 0, p.k.view, p.v.view);
             ASSERT_TRUE(stored.ok()) << stored.what;
             call.kv = paged(s.pool, s.table, c.kv_len);
@@ -285,15 +284,15 @@ TYPED_TEST(PagesOf, GiveTheBitsOfTheFloatsThatRowsStandFor) {
   }
 }
 
-TYPED_TEST(PagesOf, APromptInPiecesHasTheSameBits) {
+TEST_P(PagesOf, APromptInPiecesHasTheSameBits) {
   attention_case const c{
       .q_len = 90, .kv_len = 90, .q_heads = 4, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
-  typename TestFixture::kept_problem const p(c);
+  kept_problem const p(c);
   attention whole = p.call();
   whole.kv = p.floats();
   whole.kernel = kernel_choice::row_lanes;
   answer const want = attend_anew(whole);
-  typename TestFixture::pages const s(c, 7, page_layout::side_by_side, true);
+  coded_pages const s(GetParam(), c, 7, page_layout::side_by_side, true);
   for (index at = 0; at < c.q_len; at += 26) {
     range const part{at, min_of(at + 26, c.q_len)};
     paged const past(s.pool, s.table, at);
@@ -311,11 +310,11 @@ TYPED_TEST(PagesOf, APromptInPiecesHasTheSameBits) {
   }
 }
 
-TYPED_TEST(PagesOf, MayBeSharedAndGivenBack) {
+TEST_P(PagesOf, MayBeSharedAndGivenBack) {
   attention_case const c{
       .q_len = 9, .kv_len = 100, .q_heads = 4, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
-  typename TestFixture::kept_problem const p(c);
-  typename TestFixture::pages const s(c, 10, page_layout::apart, false);
+  kept_problem const p(c);
+  coded_pages const s(GetParam(), c, 10, page_layout::apart, false);
   ASSERT_TRUE(store_rows(s.pool, s.table, 0, p.k.view, p.v.view).ok());
   // Another sequence shares all but the last page, which it fills with the first rows.
   std::vector<std::int32_t> other = s.table;
@@ -351,11 +350,11 @@ TYPED_TEST(PagesOf, MayBeSharedAndGivenBack) {
   EXPECT_EQ(attend_anew(call).bits(), want.bits());
 }
 
-TYPED_TEST(PagesOf, BlocksAreChosenAsOverTheFloats) {
+TEST_P(PagesOf, BlocksAreChosenAsOverTheFloats) {
   attention_case const c{
       .q_len = 30, .kv_len = 200, .q_heads = 4, .kv_heads = 2, .head_dim = 32, .v_dim = 64};
-  typename TestFixture::kept_problem const p(c);
-  typename TestFixture::pages const s(c, 9, page_layout::side_by_side, false);
+  kept_problem const p(c);
+  coded_pages const s(GetParam(), c, 9, page_layout::side_by_side, false);
   ASSERT_TRUE(store_rows(s.pool, s.table, 0, p.k.view, p.v.view).ok());
   block_shape const shape{.block = 16, .blocks = 13, .kv_heads = 2, .head_dim = 32};
   auto const compare = [&]<class Summary>(Summary*, auto select) {

@@ -12,23 +12,27 @@
 namespace oriel::test {
 namespace {
 
-template <class Codec>
-class StoreRows : public testing::Test {};
-using stored_codecs = testing::Types<f32, elements<bf16>, elements<f16>, int8, int4, int2, q8_0,
-                                     q4_0, scaled_int8, scaled_int4, rotated<int4>>;
-TYPED_TEST_SUITE(StoreRows, stored_codecs);
+class StoreRowsAs : public testing::TestWithParam<stored_as> {};
+INSTANTIATE_TEST_SUITE_P(
+    Codecs, StoreRowsAs,
+    testing::Values(stored_as::of<f32, true>("f32"), stored_as::of<bf16, true>("bf16"),
+                    stored_as::of<f16, true>("f16"), stored_as::of<int8, true>("int8"),
+                    stored_as::of<int4, true>("int4"), stored_as::of<int2, true>("int2"),
+                    stored_as::of<q8_0, true>("q8_0"), stored_as::of<q4_0, true>("q4_0"),
+                    stored_as::of<scaled_int8, true>("scaled_int8"),
+                    stored_as::of<scaled_int4, true>("scaled_int4"),
+                    stored_as::of<rotated<int4>, true>("rotated_int4")),
+    [](auto const& each) { return std::string(each.param.name); });
 
 /// Each row is what the codec makes of it, in its place; nothing else is written.
-TYPED_TEST(StoreRows, WritesWhatTheCodecDoes) {
+TEST_P(StoreRowsAs, WritesWhatTheCodecDoes) {
   constexpr index room = 9, n = 4, at = 3, heads = 2, dim = 32;
-  TypeParam const& of = sample<TypeParam, true>::codec();
   tensor const k = tensor(n, heads, dim, layout::backwards).filled(1);
-  index const row = TypeParam::row_bytes(dim), step = row + 4;
+  index const row = GetParam().row_bytes(dim), step = row + 4;
   std::vector<std::byte> bytes(static_cast<std::size_t>(room * heads * step + 4), std::byte{0x5a});
   tensor v(room, heads, 1);
   tensor const fresh_v = tensor(n, heads, 1).filled(2);
-  storage_view const to =
-      coded_view<TypeParam, std::byte>(bytes.data() + 4, room, heads, dim, step, room * step, of);
+  storage_view const to = GetParam().view(bytes.data() + 4, room, heads, dim, step, room * step);
   status const s = store_rows(to, v.view, at, k.view, fresh_v.view);
   ASSERT_TRUE(s.ok()) << s.what;
   for (index t = 0; t < room; ++t) {
@@ -38,7 +42,7 @@ TYPED_TEST(StoreRows, WritesWhatTheCodecDoes) {
       std::vector<std::byte> want(static_cast<std::size_t>(step), std::byte{0x5a});
       if (written) {
         float const* const from = k.view.row(t - at, h);
-        std::ranges::copy(stored(of, std::vector<float>(from, from + dim), h), want.begin());
+        std::ranges::copy(GetParam().stored(std::vector<float>(from, from + dim), h), want.begin());
         EXPECT_EQ(*v.view.row(t, h), *fresh_v.view.row(t - at, h));
       } else {
         EXPECT_EQ(std::bit_cast<std::uint32_t>(*v.view.row(t, h)), canary);

@@ -5,11 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ostream>
 #include <vector>
 
 #include "oriel/cache/codec.hpp"
 #include "oriel/cache/scaled.hpp"
-#include "oriel/view/tensor_view.hpp"
+#include "oriel/cache/stored_view.hpp"
 
 namespace oriel::test {
 
@@ -74,6 +75,52 @@ struct sample<scaled<Bits>, Keys> {
     }();
     static scaled<Bits> const of{scales.data(), Keys};
     return of;
+  }
+};
+
+/// A codec of a test (`sample`) behind functions: a test of what knows codecs by pointers only is
+/// compiled once for all of them.
+struct stored_as {
+  char const* name = "";
+  index alignment = 1;
+  index (*row_bytes)(index dim) = nullptr;
+  /// Rows of it; strides are in bytes.
+  storage_view (*view)(std::byte* data, index tokens, index heads, index dim, index token_stride,
+                       index head_stride) = nullptr;
+  std::vector<std::byte> (*stored)(std::vector<float> const& row, index head) = nullptr;
+  std::vector<float> (*kept)(tensor_view<float const> const& rows) = nullptr;  ///< `kept_floats`
+
+  template <class Name, bool Keys>
+  static stored_as of(char const* name) {
+    using codec = codec_of<Name>;
+    return {
+        name,
+        detail::alignment_of<codec>(),
+        [](index dim) { return codec::row_bytes(dim); },
+        [](std::byte* data, index tokens, index heads, index dim, index token_stride,
+           index head_stride) {
+          return storage_view(coded_view<codec, std::byte>(
+              data, tokens, heads, dim, token_stride, head_stride, sample<codec, Keys>::codec()));
+        },
+        [](std::vector<float> const& row, index head) {
+          return test::stored(sample<codec, Keys>::codec(), row, head);
+        },
+        [](tensor_view<float const> const& rows) {
+          return kept_floats(sample<codec, Keys>::codec(), rows);
+        }};
+  }
+};
+
+/// How keys and values of a test are stored.
+struct stored_pair {
+  stored_as k, v;
+
+  template <class K, class V>
+  static stored_pair of(char const* k, char const* v) {
+    return {stored_as::of<K, true>(k), stored_as::of<V, false>(v)};
+  }
+  friend void PrintTo(stored_pair const& of, std::ostream* to) {
+    *to << of.k.name << " and " << of.v.name;
   }
 };
 

@@ -17,7 +17,8 @@ namespace oriel::inline v0 {
 ///                                has numbers of 16 bits, in parts of 16. The first parts of a
 ///                                chunk's registers lie behind one another, then the second ones
 ///   widen_scales<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their zeros
-/// so that channel d of group g is scale[g] * code[d] + zero[g].
+/// so that channel d of group g is scale[g] * code[d] + zero[g]. The bodies stand apart, as those of
+/// coded_products.
 template <class Arch, class Codec>
 struct rounded_products {
   static constexpr index group = Codec::group;
@@ -36,49 +37,10 @@ struct rounded_products {
   }
 
   static void dot(row_slice const& rows, rounded_rows const& q, int count, float* to,
-                  index to_step) noexcept {
-    in_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-      float* const out = to + r * to_step;
-      if (usual > 0 && rows.dim == usual) {
-        dot_some<Rows, usual>(rows, q.from(r), out, to_step);
-      } else {
-        dot_some<Rows, 0>(rows, q.from(r), out, to_step);
-      }
-    });
-  }
-
-  static void scales(row_slice const& rows, float* scale, float* zero, index between) noexcept {
-    if (usual > 0 && rows.dim == usual) {
-      scales_of<usual>(rows, scale, zero, between);
-    } else {
-      scales_of<0>(rows, scale, zero, between);
-    }
-  }
-
+                  index to_step) noexcept;
+  static void scales(row_slice const& rows, float* scale, float* zero, index between) noexcept;
   static void add(row_slice const& rows, rounded_weights const& weights, int count,
-                  std::int32_t* acc, index acc_step) noexcept {
-    in_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-      constexpr int wide = (value_registers<Arch, Rows> + 1) / 2;  // two sums for each
-      auto const block = [&]<int First, int Wide>(index d) ORIEL_INLINE_LAMBDA {
-        add_some<Rows, First, Wide>(rows, weights.from(r), acc + r * acc_step, acc_step, d);
-      };
-      index d = 0;
-      if constexpr (wide > chunk) {
-        constexpr int whole = wide / chunk * chunk;
-        for (; d + whole * word_lanes<Arch> <= rows.dim; d += whole * word_lanes<Arch>) {
-          block.template operator()<0, whole>(d);
-        }
-      }
-      for (; d < rows.dim; d += step) {
-        constexpr int part = wide < chunk ? wide : chunk;
-        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-          (block.template operator()<I * part, part>(d), ...);
-        }
-        (std::make_integer_sequence<int, chunk / part>{});
-      }
-    });
-  }
-
+                  std::int32_t* acc, index acc_step) noexcept;
   /// Within a register, sums of the lower 4 of each 8 channels come before those of the upper.
   static void restore(std::int32_t const* sum, index dim, std::int32_t* to) noexcept {
     each_part(dim, [&](index i, index d) ORIEL_INLINE_LAMBDA {
@@ -300,5 +262,53 @@ struct rounded_products {
     });
   }
 };
+
+template <class Arch, class Codec>
+void rounded_products<Arch, Codec>::dot(row_slice const& rows, rounded_rows const& q, int count,
+                                        float* to, index to_step) noexcept {
+  in_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+    float* const out = to + r * to_step;
+    if (usual > 0 && rows.dim == usual) {
+      dot_some<Rows, usual>(rows, q.from(r), out, to_step);
+    } else {
+      dot_some<Rows, 0>(rows, q.from(r), out, to_step);
+    }
+  });
+}
+
+template <class Arch, class Codec>
+void rounded_products<Arch, Codec>::scales(row_slice const& rows, float* scale, float* zero,
+                                           index between) noexcept {
+  if (usual > 0 && rows.dim == usual) {
+    scales_of<usual>(rows, scale, zero, between);
+  } else {
+    scales_of<0>(rows, scale, zero, between);
+  }
+}
+
+template <class Arch, class Codec>
+void rounded_products<Arch, Codec>::add(row_slice const& rows, rounded_weights const& weights,
+                                        int count, std::int32_t* acc, index acc_step) noexcept {
+  in_blocks(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
+    constexpr int wide = (value_registers<Arch, Rows> + 1) / 2;  // two sums for each
+    auto const block = [&]<int First, int Wide>(index d) ORIEL_INLINE_LAMBDA {
+      add_some<Rows, First, Wide>(rows, weights.from(r), acc + r * acc_step, acc_step, d);
+    };
+    index d = 0;
+    if constexpr (wide > chunk) {
+      constexpr int whole = wide / chunk * chunk;
+      for (; d + whole * word_lanes<Arch> <= rows.dim; d += whole * word_lanes<Arch>) {
+        block.template operator()<0, whole>(d);
+      }
+    }
+    for (; d < rows.dim; d += step) {
+      constexpr int part = wide < chunk ? wide : chunk;
+      [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+        (block.template operator()<I * part, part>(d), ...);
+      }
+      (std::make_integer_sequence<int, chunk / part>{});
+    }
+  });
+}
 
 }  // namespace oriel::inline v0
