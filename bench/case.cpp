@@ -44,9 +44,10 @@ index positive(std::string_view digits, std::string_view word) { return at_least
 class words {
  public:
   words(std::vector<std::string_view> const& list) {
-    static constexpr std::array known{
-        "storage", "q",      "out",    "mask",  "len",  "kv",      "heads", "dim",  "vdim",
-        "threads", "layout", "source", "block", "topk", "softcap", "alibi", "bias", "sink_logits"};
+    static constexpr std::array known{"storage", "q",      "out",    "compute",    "mask",
+                                      "len",     "kv",     "heads",  "dim",        "vdim",
+                                      "threads", "layout", "source", "block",      "topk",
+                                      "softcap", "alibi",  "bias",   "sink_logits"};
     for (std::string_view const word : list) {
       std::size_t const equals = word.find('=');
       std::string_view const key = word.substr(0, equals);
@@ -374,6 +375,9 @@ bench_case parse_case(std::string_view text) {
   parse_heads(given, c);
   c.dim = given.number("dim");
   c.v_dim = given.number("vdim", c.dim);
+  c.compute = given.choice<oriel::compute_choice>(
+      "compute", {{"exact", oriel::compute_choice::exact}, {"fast", oriel::compute_choice::fast}},
+      oriel::compute_choice::exact);
   c.threads = given.number("threads", 1);
   if (c.threads > 256) refuse(given.word("threads"), "at most 256");
   layout const usual = c.what == kind::prefill ? layout::tokens : layout::heads;

@@ -62,6 +62,7 @@ struct bench_case {
   storage stored = storage::f32;
   oriel::element_type q_type = oriel::element_type::f32;    ///< of queries
   oriel::element_type out_type = oriel::element_type::f32;  ///< of results
+  oriel::compute_choice compute = oriel::compute_choice::exact;
 
   /// Do rows choose their blocks, by MoBA's rule?
   bool chooses() const noexcept { return block > 0; }
@@ -98,7 +99,8 @@ struct bad_case : std::runtime_error {
 ///          both, append and decode may have both
 /// storage= f32 | bf16 | f16 | int8 | int4 | q8_0 | q4_0, of keys and values; contiguous but for f32
 /// q=       f32 | bf16 | f16, of queries; out= of results
-/// storage=f32, q=f32, out=f32 and threads=1 are defaults too.
+/// compute= exact | fast, which may round queries and weights
+/// storage=f32, q=f32, out=f32, compute=exact and threads=1 are defaults too.
 ///
 /// mask=    terms joined by +, "and"; default causal:
 ///   full            every key; stands alone

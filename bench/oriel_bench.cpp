@@ -33,6 +33,7 @@ constexpr char const* usage =
     "           storage=f32|bf16|f16|int8|int4|q8_0|q4_0     keys and values; of a rolling source "
     "f32\n"
     "           q=f32|bf16|f16  out=f32|bf16|f16             queries, results\n"
+    "           compute=exact|fast                           fast may round queries and weights\n"
     "           mask=TERM+TERM...    softcap=C  alibi=1  bias=1  sink_logits=1\n"
     "           block=B topk=K       moba, append and decode: a row attends to its own block of B\n"
     "                                keys and the K-1 before it that it chooses by their mean key\n"

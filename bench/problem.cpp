@@ -405,7 +405,8 @@ oriel::attention problem::dense_call(index instance) {
           .mask = mask_.mask(),
           .score = score_,
           .sink_logits = sink_logits_,
-          .out = out_.view()};
+          .out = out_.view(),
+          .compute = case_.compute};
 }
 
 double problem::useful_flops() const noexcept {

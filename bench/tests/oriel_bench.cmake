@@ -8,6 +8,7 @@ set(cases
   "decode storage=f32 mask=causal+window:100 kv=1500 heads=4:2 dim=64 source=rolling"
   "decode storage=f32 kv=200 heads=2:2 dim=16 layout=tokens"
   "decode storage=int4 q=bf16 out=f16 kv=300 heads=4:2 dim=33 layout=tokens"
+  "decode storage=int8 compute=fast kv=300 heads=4:2 dim=128"
   "prefill storage=q8_0 q=f16 len=150 heads=4:2 dim=64 vdim=32"
   "prefill storage=bf16 q=bf16 out=bf16 len=150 heads=4:2 dim=33 vdim=20")
 set(arguments --benchmark_format=json --benchmark_min_time=0.001)
@@ -187,6 +188,7 @@ expect_refused("storage=int3" "prefill storage=int3 len=8 ${size}")
 expect_refused("q=int8" "prefill q=int8 len=8 ${size}")
 expect_refused("out=f64" "prefill out=f64 len=8 ${size}")
 expect_refused("q=bf16" "prefill q=bf16 len=8 heads=8:2 dim=4097")
+expect_refused("compute=quick" "decode compute=quick kv=8 ${size}")
 expect_refused("window:0" "prefill mask=causal+window:0 len=8 ${size}")
 expect_refused("window:" "prefill mask=window: len=8 ${size}")
 expect_refused("tree" "prefill mask=causal+tree len=8 ${size}")

@@ -26,14 +26,13 @@ enum class compute_choice {
   exact,  ///< in floats
   /// The decode kernel may round queries and weights to 16 bits where keys or values are codes of 8
   /// bits or fewer with scales (`rounded_products`) and the instruction set has the products (AVX2,
-  /// AVX-512). The largest number of a query is 32767 units of it, and so is the largest product of a
-  /// weight and the scale of its value among the 128 keys of a tile. With u = 1 / 65534 and rows
-  /// without a zero point
+  /// AVX-512). The largest number of a query is 32767 units of it, and so is the largest product of
+  /// a weight and the scale of its value among the 128 keys of a tile. With u = 1 / 65534
   ///   |change of a score| <= u scale max_d |q[d]| sum_d |k[d]|
-  ///   |change of a tile's sum of p v[d]| <= u (number of keys) max p s  max |code|
-  /// Everything else as exact, and the same bits still, but that a row which is shown through
-  /// `joined` is multiplied as floats until it is stored. A query that is not finite gives NaN, and
-  /// a value that is infinite gives NaN.
+  ///   |change of a tile's sum of p v[d]| <= u (number of keys) max (p s) max |code|
+  /// Everything else as exact, and the same bits still, but that rows which are shown through
+  /// `joined` are multiplied as floats until they are stored. A query that is not finite gives NaN,
+  /// and so does a value that is infinite.
   fast,
 };
 

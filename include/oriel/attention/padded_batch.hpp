@@ -43,6 +43,7 @@ struct padded_batch {
   batch_view<float> lse_sink = {};
   std::optional<float> scale = std::nullopt;
   kernel_choice kernel = kernel_choice::by_length;
+  compute_choice compute = compute_choice::exact;
 
   /// ok, or what the calls need that is not there: tensors that are none (errc::shape,
   /// errc::memory, errc::alignment), batch sizes or tokens that differ (errc::shape), left_pad or
@@ -102,6 +103,7 @@ struct padded_batch {
     call.lse_sink = part(lse_sink);
     call.scale = scale;
     call.kernel = kernel;
+    call.compute = compute;
     if (!rest) return call;  // no keys: nothing to ask of a mask
     call.mask = mask;
     call.score = score;

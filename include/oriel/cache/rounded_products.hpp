@@ -16,9 +16,10 @@ namespace oriel::inline v0 {
 ///   whole<Arch, I>(row, d)       the I-th of those from channel d on: as many codes as a register
 ///                                has numbers of 16 bits, in parts of 16. The first parts of a
 ///                                chunk's registers lie behind one another, then the second ones
-///   widen_scales<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their zeros
-/// so that channel d of group g is scale[g] * code[d] + zero[g]. The bodies stand apart, as those of
-/// coded_products.
+///   widen_scales<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their
+///                                zeros
+/// so that channel d of group g is scale[g] * code[d] + zero[g]. The bodies stand apart, as those
+/// of coded_products.
 template <class Arch, class Codec>
 struct rounded_products {
   static constexpr index group = Codec::group;
@@ -61,8 +62,8 @@ struct rounded_products {
   /// Do the registers of a chunk have the same scales?
   static constexpr bool alike = group % (16 * chunk) == 0;
 
-  /// f(Rows, first) for `count` rows of q, one of them or four at a time, the last ones of which may
-  /// be too many: sums of more don't stay in registers.
+  /// f(Rows, first) for `count` rows of q, one of them or four at a time, of which the last may be
+  /// too many: sums of more don't stay in registers.
   template <class F>
   ORIEL_INLINE static void in_blocks(int count, F&& f) noexcept {
     if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
@@ -72,7 +73,8 @@ struct rounded_products {
   ORIEL_INLINE static constexpr index part_at(index i, index part) noexcept {
     return (part * chunk + i) * 16;
   }
-  /// f(i, d) for each part of a row: it is at i where registers lie in order, and has channels d on.
+  /// f(i, d) for each part of a row: it is at i where registers lie in order, and has the channels
+  /// from d on.
   template <class F>
   ORIEL_INLINE static void each_part(index dim, F&& f) noexcept {
     for (index d = 0; d < dim; d += step) {

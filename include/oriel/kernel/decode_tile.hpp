@@ -61,8 +61,8 @@ class decode_tile {
     return tile;
   }
 
-  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen. `rounds`:
-  /// products may be of whole numbers.
+  /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
+  /// `rounds`: products may be of whole numbers.
   void begin(float const* const* q, int count, float scale, bool rounds = false) noexcept {
     merged_ = false;
     rounds_ = rounds && has_words<Arch>;

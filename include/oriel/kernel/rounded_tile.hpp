@@ -16,8 +16,8 @@ struct whole_scale {
   float factor = 0.0f;
   float unit = 0.0f;
 
-  /// For those whose magnitudes are at most the largest lane of `most`. If that is infinite, unit is
-  /// NaN.
+  /// For those whose magnitudes are at most the largest lane of `most`. If that is infinite, unit
+  /// is NaN.
   template <class Arch>
   ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
     float lane[lanes<Arch>];

@@ -62,8 +62,8 @@ ORIEL_INLINE void store_words(void* to, words<Arch> a) noexcept {
   }
 }
 
-/// A register whose pairs of numbers are all `first`, of which the lower bits come first, and in the
-/// upper half, where there are more than 16 numbers, `second`.
+/// A register whose pairs of numbers are all `first`, the first of a pair in the lower bits; in the
+/// upper half, where there are more than 16 numbers, they are `second`.
 template <class Arch>
 ORIEL_INLINE words<Arch> broadcast_pairs(std::uint32_t first, std::uint32_t second) noexcept {
   if constexpr (x86_bytes<Arch> == 64) {
@@ -179,8 +179,8 @@ ORIEL_INLINE vec<Arch> to_floats(words<Arch> a) noexcept {
   }
 }
 
-/// Writes floats as numbers of 16 bits, each the nearest, of two the even one; those beyond them, up
-/// to 2^31, become the ends of the range. What NaN and larger ones become is some number.
+/// Writes floats as numbers of 16 bits, each the nearest, of two the even one; those beyond them,
+/// up to 2^31, become the ends of the range. What NaN and larger ones become is some number.
 template <class Arch>
 ORIEL_INLINE void store_rounded(std::int16_t* to, vec<Arch> x) noexcept {
   if constexpr (x86_bytes<Arch> == 64) {
