@@ -34,6 +34,8 @@ struct arguments {
   std::optional<std::string> prompt, prompt_file, nll_file;  // exactly one
   std::string kv = "f32";
   bool rotate = false;
+  bool fast = false;
+  bool one_by_one = false;
   bool by_position = false, by_storage = false, chat = false, ids = false, stats = false;
   index tokens = 256, window = 0, sinks = 0, block = 0, top_k = 0, draft = 0, context = 4096;
   std::string positions = "text";
@@ -183,7 +185,9 @@ int run(arguments const& a) {
                                 .draft = a.draft,
                                 .workers = a.threads,
                                 .kv = a.kv,
-                                .rotate = a.rotate};
+                                .rotate = a.rotate,
+                                .fast = a.fast,
+                                .one_by_one = a.one_by_one};
 
   auto const total = std::ssize(ids);
   auto const show = [&](index done) {
@@ -305,6 +309,12 @@ int parse_and_run(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "int4", "q8_0", "q4_0", "kivi2"}));
   app.add_flag("--rotate", a.rotate, "store them behind a Hadamard rotation (not kivi2)");
+  app.add_flag(
+      "--fast", a.fast,
+      "attention to one token over int8, int4, q8_0 or q4_0 rounds queries and weights to 16 "
+      "bits");
+  app.add_flag("--one-by-one", a.one_by_one,
+               "attention to every token alone, also in a prompt: to score what decoding computes");
   app.add_option("--context", a.context, "most positions, of prompt and answer together")
       ->capture_default_str()
       ->check(CLI::Range(index{1}, most_positions));

@@ -234,7 +234,7 @@ index session::means_bytes() const {
 }
 
 rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
-  one_by_one_ = one_by_one;
+  one_by_one_ = one_by_one || options_.one_by_one;
   auto const& m = model_;
   auto const n = std::ssize(tokens);
   auto const x = x_.topRows(n);
@@ -317,6 +317,7 @@ void session::attend_to(index layer, oriel::range part) {
   oriel::any_source const both = caches_->joined_with(layer, k, v);
   auto const kv = options_.in_cache ? oriel::any_source(oriel::relative{both, places_}) : both;
   oriel::attention call{.q = q, .kv = kv, .mask = mask_, .out = out};
+  if (options_.fast) call.compute = oriel::compute_choice::fast;
   if (options_.block > 0) {
     require(means_[at].append(both));
     call.select = oriel::moba(means_[at], options_.top_k);

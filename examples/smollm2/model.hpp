@@ -59,8 +59,10 @@ struct session_options {
   index draft = 0;        // tokens that are guessed, checked at once and given back where wrong
   index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
-  std::string kv = "f32";  // what the caches store, see kv_caches.hpp
-  bool rotate = false;     // behind a Hadamard rotation
+  std::string kv = "f32";   // what the caches store, see kv_caches.hpp
+  bool rotate = false;      // behind a Hadamard rotation
+  bool fast = false;        // attention to single tokens may round (compute_choice::fast)
+  bool one_by_one = false;  // every token goes through attention alone, as the next one of a text
 };
 
 // One sequence: the caches of all layers, and the scratch matrices of one piece.

@@ -145,6 +145,23 @@ TYPED_TEST(Rounding, RoundsWhereItCan) {
   kept<bf16, f32> const neither(p, 200);
   call.kv = neither.cache;
   EXPECT_EQ(attend_anew(faster(call)).bits(), attend_anew(call).bits());
+  call = p.call();
+  EXPECT_EQ(attend_anew(faster(call)).bits(), attend_anew(call).bits()) << "floats";
+}
+
+TEST(RoundingOddly, GroupsMayBeSmall) {
+  problem const p({.q_len = 1, .kv_len = 300, .q_heads = 4, .kv_heads = 2, .head_dim = 128});
+  kept<quantized<4, 16, true, f16>, quantized<8, 16, false, f16>> const in(p, 300);
+  attention call = p.call();
+  call.kv = in.cache;
+  expect_near(call);
+}
+
+/// Without codes there is nothing to round in.
+TEST(RoundingOddly, FloatsAreExact) {
+  problem const p(
+      {.q_len = 2, .kv_len = 300, .q_heads = 4, .kv_heads = 2, .head_dim = 256, .v_dim = 16});
+  EXPECT_EQ(attend_anew(faster(p.call())).bits(), attend_anew(p.call()).bits());
 }
 
 TEST(RoundingOddly, RowsThatAreNotWholeRegistersAreExact) {
@@ -202,6 +219,20 @@ TYPED_TEST(Rounding, GivesTheSameBitsHoweverItIsCut) {
   ASSERT_TRUE(store_rows(pool, table, 0, p.k.view, p.v.view).ok());
   call.kv = paged(pool, table, c.kv_len);
   EXPECT_EQ(attend_anew(call).bits(), want.bits());
+}
+
+/// One query or two, each with a key/value head of its own.
+TYPED_TEST(Rounding, ARowDoesNotDependOnTheOthers) {
+  problem const p({.q_len = 5, .kv_len = 150, .q_heads = 2, .kv_heads = 2, .head_dim = 128});
+  kept<typename TestFixture::k_name, typename TestFixture::v_name> const in(p, 150);
+  attention call = faster(p.call());
+  call.kv = in.cache;
+  answer const want = attend_anew(call);
+  for (index const queries : {1, 2, 3, 4}) {
+    range const part{5 - queries, 5};
+    call.q = p.q.view.slice(part);
+    EXPECT_EQ(attend_anew(call).bits(), want.bits(part)) << queries;
+  }
 }
 
 /// Keys here and there, of which nobody may read the others.

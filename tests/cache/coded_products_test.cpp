@@ -58,7 +58,7 @@ void expect_products() {
         reader.functions->dot(slice, q.data(), step, rows, got.data(), room);
         plain_dot<Arch>(floats.data(), count, dim, q.data(), step, rows, want.data());
         // Without FMA a compiler may join products and sums, here and there in another way.
-        for (std::size_t i = 0; i < got.size(); ++i) {
+        for (std::size_t i = 0; i < static_cast<std::size_t>(rows * room); ++i) {
           ASSERT_NEAR(got[i], want[i], has_fma<Arch> ? 0.0f : 1e-4f);
         }
         for (int r = 0; r < rows; ++r) {

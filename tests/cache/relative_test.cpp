@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "oriel/cache/joined.hpp"
+#include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 #include "problem.hpp"
 
@@ -80,6 +81,29 @@ TEST(Relative, WithinTheWindowItIsAttentionWithAbsolutePositions) {
   auto const got = attend_anew(call).bits();
   call.kv = contiguous(turned.view, v.view);
   EXPECT_EQ(attend_anew(call).bits(), got);
+}
+
+/// Rows before a place are read the same whatever follows, as the past says it of its positions.
+TEST(Relative, KeysAreSettledAsThoseOfThePast) {
+  fixture f;
+  tensor const k = tensor(30, 2, 8).filled(1);
+  tensor const v = tensor(30, 2, 3).filled(2);
+  ASSERT_TRUE(f.past.append(k.view, v.view).ok());  // 2 sinks and 5 keys are held
+  relative const plain(f.past, f.table);
+  for (index place = 0; place <= 7; ++place) EXPECT_EQ(plain.settled(place), place);
+
+  using groups = kivi_cache<2, 16>;
+  cache_shape const of{.window = 32, .kv_heads = 2, .head_dim = 8, .v_dim = 3, .sinks = 2};
+  aligned_memory bytes(groups::required_bytes(of));
+  groups past(bytes, of);
+  rope_table const table = f.table;
+  relative const kv(past, table);
+  for (index const held : {10, 15, 16, 20}) {
+    ASSERT_TRUE(past.append(k.view.slice({past.positions().end, held}),
+                            v.view.slice({past.positions().end, held}))
+                    .ok());
+    EXPECT_EQ(kv.settled(held), round_down(held, 16)) << held;
+  }
 }
 
 TEST(Relative, SaysWhatIsWrong) {

@@ -28,7 +28,7 @@ TEST(RoundedTile, TheLargestNumberIsAllUnits) {
   EXPECT_EQ(of.factor, largest_code / 2.0f);
   EXPECT_EQ(of.unit, 2.0f / largest_code);
   auto const none = whole_scale::up_to<arch>(broadcast<arch>(0.0f));
-  EXPECT_EQ(none.unit, 0.0f);
+  EXPECT_LE(none.unit, 1e-38f);
   EXPECT_TRUE(std::isfinite(none.factor));
   EXPECT_TRUE(std::isfinite(whole_scale::up_to<arch>(broadcast<arch>(1e-44f)).factor));
   EXPECT_TRUE(std::isnan(whole_scale::up_to<arch>(broadcast<arch>(infinity)).unit));
@@ -59,7 +59,7 @@ TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
       }
       float top = 0.0f;
       for (index i = 0; i < dim; ++i) top = std::max(top, std::fabs(q[r * dim + i]));
-      EXPECT_FLOAT_EQ(got.unit[r], top / largest_code);
+      EXPECT_FLOAT_EQ(got.unit[r], std::max(top, 1e-34f) / largest_code);
       for (index i = 0; i < dim; ++i) {  // int8's order is that of channels
         EXPECT_NEAR(got.codes[r * got.step + i] * got.unit[r], q[r * dim + i],
                     0.5001f * got.unit[r]);
@@ -150,6 +150,10 @@ void expect_sums() {
 
 TEST(RoundedTile, SumsOfSymmetricCodes) { expect_sums<int8>(); }
 TEST(RoundedTile, SumsOfCodesWithAZero) { expect_sums<int4>(); }
+TEST(RoundedTile, SumsOfSmallGroups) {
+  expect_sums<quantized<4, 16, true, f16>>();
+  expect_sums<quantized<8, 16, false, float>>();
+}
 
 TEST(RoundedTile, WhatIsNotANumberStaysWithinItsGroup) {
   if constexpr (has_words<arch>) {

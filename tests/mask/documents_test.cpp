@@ -15,7 +15,7 @@ namespace {
 constexpr oriel::index many[] = {0, 7, 7, 20, 21, 40, 60};  // an empty one among them
 constexpr oriel::index far[] = {-5, (oriel::index{1} << 31) - 8, (oriel::index{1} << 31) + 8,
                                 (oriel::index{1} << 53) + 1};
-constexpr std::int32_t narrow[] = {3, 12, 15, 90};
+constexpr std::int32_t thin[] = {3, 12, 15, 90};
 constexpr oriel::index alone[] = {4};
 }  // namespace
 
@@ -23,7 +23,7 @@ template <>
 struct mask_examples<documents> {
   static constexpr bool exact_cover = false;  // queries outside of all, keys of an empty one
   static std::vector<mask_example<documents>> all() {
-    return {{{many}, 5}, {{far}, 0}, {{narrow}, 3}, {{alone}, 0}};
+    return {{{many}, 5}, {{far}, 0}, {{thin}, 3}, {{alone}, 0}};
   }
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(Documents, MaskLaws, documents);

@@ -21,7 +21,7 @@ extern template struct coded_products<default_arch, int2>;
 extern template struct coded_products<default_arch, q8_0>;
 extern template struct coded_products<default_arch, q4_0>;
 
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX512BW__) || (defined(__AVX2__) && defined(__FMA__) && !defined(__AVX512F__))
 extern template struct rounded_products<default_arch, int8>;
 extern template struct rounded_products<default_arch, int4>;
 extern template struct rounded_products<default_arch, int4_symmetric>;

@@ -159,7 +159,8 @@ struct codec_functions {
         all.dims = products::dims, all.dot = products::dot, all.add = products::add;
       }
     }
-    if constexpr (has_words<Arch> && requires { Codec::group; }) {
+    if constexpr (has_words<Arch> &&
+                  requires { Codec::group, Codec::has_zero, Codec::template code_chunk<Arch>; }) {
       using products = rounded_products<Arch, Codec>;
       all.rounded = &products::table;
     }

@@ -104,6 +104,7 @@ struct coded_products {
       }
     }
     for_each_part<0>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
+      if (count == 2) return f.template operator()<2>(part, done, 0);
       in_row_blocks<Arch>(count,
                           [&]<int Rows>(std::integral_constant<int, Rows>, int r)
                               ORIEL_INLINE_LAMBDA { f.template operator()<Rows>(part, done, r); });

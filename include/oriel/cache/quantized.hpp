@@ -208,11 +208,11 @@ struct quantized {
   template <class Arch>
   ORIEL_INLINE static vec<Arch> value(vec<Arch> code, float const* of_row, index dim,
                                       index d) noexcept {
-    index const group = static_cast<index>(static_cast<std::uint64_t>(d) / Group);
+    index const g = static_cast<index>(static_cast<std::uint64_t>(d) / Group);
     vec<Arch> const scale =
-        Bits == 4 ? broadcast<Arch>(of_row[group]) : broadcast_operand<Arch>(of_row + group);
+        Bits == 4 ? broadcast<Arch>(of_row[g]) : broadcast_operand<Arch>(of_row + g);
     if constexpr (ZeroPoint) {
-      return fma<Arch>(code, scale, broadcast<Arch>(of_row[groups(dim) + group]));
+      return fma<Arch>(code, scale, broadcast<Arch>(of_row[groups(dim) + g]));
     } else if constexpr (offset == 0) {
       return code * scale;
     } else {

@@ -55,6 +55,14 @@ class relative {
     return {0, all.size() - intersect(past_->lost(), all).size()};
   }
   ORIEL_INLINE range lost() const noexcept { return {}; }
+  /// Of the past; as long as it loses no further row, when places change.
+  ORIEL_INLINE index settled(index place) const noexcept {
+    range const all = past_->positions();
+    range const lost = intersect(past_->lost(), all);
+    index const position = detail::settled_of(*past_, position_of(place));
+    index const gone = min_of(max_of(position - lost.begin, 0), lost.size());
+    return max_of(position - all.begin - gone, 0);
+  }
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index place) const noexcept {
     kv_run run = detail::run_of<Arch>(*past_, head, position_of(place));

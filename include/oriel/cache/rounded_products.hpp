@@ -3,6 +3,7 @@
 // are taken as they are, and a group's scale multiplies a sum of products.
 #pragma once
 
+#include <bit>
 #include <numeric>
 
 #include "oriel/cache/coded_products.hpp"
@@ -26,6 +27,7 @@ struct rounded_products {
   static constexpr int chunk = Codec::template code_chunk<Arch>;
   static constexpr index step = chunk * word_lanes<Arch>;
   static constexpr index dims = std::lcm(group, step);
+  static_assert(group % 16 == 0 && std::has_single_bit(static_cast<unsigned>(chunk)));
 
   static void order(std::int16_t const* q, index dim, std::int16_t* to, float* sums) noexcept {
     each_part(dim, [&](index i, index d)
@@ -57,16 +59,17 @@ struct rounded_products {
                                            scales, add,  restore};
 
  private:
-  static constexpr index most_parameters = 2 * (max_coded_dim / group + 1);
+  static constexpr index most_parameters = (Codec::has_zero ? 2 : 1) * (max_coded_dim / group + 1);
   static constexpr index parts = word_lanes<Arch> / 16;
   /// Do the registers of a chunk have the same scales?
   static constexpr bool alike = group % (16 * chunk) == 0;
 
-  /// f(Rows, first) for `count` rows of q, one of them or four at a time, of which the last may be
-  /// too many: sums of more don't stay in registers.
+  /// f(Rows, first) for `count` rows of q: one, two, or four at a time, of which the last may be
+  /// too many. Sums of more don't stay in registers.
   template <class F>
   ORIEL_INLINE static void in_blocks(int count, F&& f) noexcept {
     if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
+    if (count == 2) return f(std::integral_constant<int, 2>{}, 0);
     for (int r = 0; r < count; r += 4) f(std::integral_constant<int, 4>{}, r);
   }
   /// The channel of a chunk with which part `part` of its register I begins.
@@ -83,8 +86,12 @@ struct rounded_products {
     }
   }
   /// The groups of channels of the first and the last part of register I of the chunk from d on.
+  struct scale_places {
+    index first;
+    index last;
+  };
   template <int I>
-  ORIEL_INLINE static constexpr std::pair<index, index> groups_of(index d) noexcept {
+  ORIEL_INLINE static constexpr scale_places places_of(index d) noexcept {
     auto const at = [&](index part) ORIEL_INLINE_LAMBDA {
       return static_cast<index>(static_cast<std::uint64_t>(d + part_at(I, part)) / group);
     };
@@ -119,8 +126,9 @@ struct rounded_products {
     }
   }
 
-  /// Asks for what lies rows.ahead bytes behind the register I of codes from channel d on. A core
-  /// drops most of many requests at once (Zen 4), so each register asks for its own.
+  /// Asks for what lies rows.ahead bytes behind the chunk of codes from channel d on, with its
+  /// first register. A core drops most of many requests at once (Zen 4), so each chunk asks for its
+  /// own.
   template <int I>
   ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
     if (I > 0 || rows.ahead == 0) return;
@@ -171,7 +179,7 @@ struct rounded_products {
           auto const add = [&]<int I>() ORIEL_INLINE_LAMBDA {
             ask<I>(rows, row, d);
             words<Arch> const code = Codec::template whole<Arch, I>(row, d);
-            auto const [first, last] = groups_of<I>(d);
+            scale_places const at = places_of<I>(d);
             unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
               auto const x = load_words<Arch>(q.codes + r * q.step + d + I * word_lanes<Arch>);
               total[r] = I == 0 || !alike ? pair_products<Arch>(code, x)
@@ -181,10 +189,10 @@ struct rounded_products {
               if constexpr (one_scale) {
                 unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
                   sum[r] = fma<Arch>(to_floats<Arch>(total[r]),
-                                     broadcast_operand<Arch>(scales + first), sum[r]);
+                                     broadcast_operand<Arch>(scales + at.first), sum[r]);
                 });
               } else {
-                vec<Arch> const scale = broadcast_halves<Arch>(scales + first, scales + last);
+                vec<Arch> const scale = broadcast_halves<Arch>(scales + at.first, scales + at.last);
                 unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
                   sum[r] = fma<Arch>(to_floats<Arch>(total[r]), scale, sum[r]);
                 });
@@ -241,14 +249,14 @@ struct rounded_products {
         words<Arch> const y = Codec::template whole<Arch, n % chunk>(two, from);
         words<Arch> const a = interleave_low<Arch>(x, y);
         words<Arch> const b = interleave_high<Arch>(x, y);
-        auto const [first, last] = groups_of<n % chunk>(from);
+        scale_places const at = places_of<n % chunk>(from);
         unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
-          std::uint32_t const weight = weights.pair(r, first, i, pair);
+          std::uint32_t const weight = weights.pair(r, at.first, i, pair);
           words<Arch> w;
           if constexpr (one_scale) {
             w = broadcast_pair<Arch>(weight);
           } else {
-            w = broadcast_pairs<Arch>(weight, weights.pair(r, last, i, pair));
+            w = broadcast_pairs<Arch>(weight, weights.pair(r, at.last, i, pair));
           }
           low[r][J] = add_pair_products<Arch>(low[r][J], a, w);
           high[r][J] = add_pair_products<Arch>(high[r][J], b, w);

@@ -51,6 +51,7 @@ class decode_tile {
     decode_tile tile;
     tile.chunk_ = own.chunk;
     tile.values_ = own.values;
+    tile.coded_ = own.coded;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
     tile.q_ = memory.take<float>(saturating_mul(tile.padded_dim_, rows));
@@ -65,7 +66,7 @@ class decode_tile {
   /// `rounds`: products may be of whole numbers.
   void begin(float const* const* q, int count, float scale, bool rounds = false) noexcept {
     merged_ = false;
-    rounds_ = rounds && has_words<Arch>;
+    rounds_ = rounds && coded_ && has_words<Arch>;
     coded_ahead_ = bytes_ahead<Arch>(line_work::more);
     ahead_ = count > 1 ? coded_ahead_ : bytes_ahead<Arch>(line_work::little);
     for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
@@ -324,7 +325,8 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   float* chunk_ = nullptr;
-  bool rounds_ = false;
+  bool coded_ = false;             ///< may rows be stored otherwise than as floats?
+  bool rounds_ = false;            ///< may products be of whole numbers?
   rounded_queries<Arch> whole_q_;  ///< Q, where products may be of whole numbers
   rounded_values<Arch> values_;    ///< shared as the scores are
   softmax_state<Arch> leaf_;

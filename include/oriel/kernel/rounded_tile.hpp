@@ -16,8 +16,8 @@ struct whole_scale {
   float factor = 0.0f;
   float unit = 0.0f;
 
-  /// For those whose magnitudes are at most the largest lane of `most`. If that is infinite, unit
-  /// is NaN.
+  /// For those whose magnitudes are at most the largest lane of `most`, or 1e-34. If that is
+  /// infinite, unit is NaN.
   template <class Arch>
   ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
     float lane[lanes<Arch>];
@@ -25,7 +25,8 @@ struct whole_scale {
     float top = 0.0f;
     for (float const x : lane) top = x > top ? x : top;
     constexpr float least = 1e-34f;  // below, the quotient may overflow
-    return {largest_code / (top > least ? top : least), top / largest_code + top * 0.0f};
+    float const all = top > least ? top : least;
+    return {largest_code / all, all / largest_code + top * 0.0f};
   }
 };
 
@@ -93,7 +94,7 @@ class rounded_values {
   static rounded_values carve(carver& memory, index rows, index v_dim) noexcept {
     rounded_values own;
     index const keys = rows > 0 ? tile_keys : 0;
-    index const groups = ceil_div(v_dim, word_lanes<Arch>);  // at most
+    index const groups = ceil_div(v_dim, 16);  // at most
     own.dim_ = v_dim;
     own.scale_ = memory.take<float>(saturating_mul(groups, keys));
     own.zero_ = memory.take<float>(saturating_mul(groups, keys));
