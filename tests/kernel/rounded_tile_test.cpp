@@ -8,7 +8,7 @@
 
 #include "dice.hpp"
 #include "oriel/cache/quantized.hpp"
-#include "oriel/interop/owning.hpp"
+#include "tensors.hpp"
 
 namespace oriel::test {
 namespace {
@@ -41,7 +41,7 @@ TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
     constexpr int rows = 8;
     carver sizes;
     rounded_queries<arch>::carve(sizes, rows, dim);
-    aligned_bytes memory(sizes.used());
+    aligned_memory memory(sizes.used());
     carver real(memory.span().data());
     auto queries = rounded_queries<arch>::carve(real, rows, dim);
     std::vector<float> q(rows * dim);
@@ -78,7 +78,7 @@ std::vector<float> sums(std::vector<std::byte> const& bytes, index dim, std::vec
   carver sizes;
   rounded_values<arch>::carve(sizes, 8, dim);
   softmax_state<arch>::carve(sizes, 8, dim);
-  aligned_bytes memory(sizes.used());
+  aligned_memory memory(sizes.used());
   carver real(memory.span().data());
   auto values = rounded_values<arch>::carve(real, 8, dim);
   auto const state = softmax_state<arch>::carve(real, 8, dim);
