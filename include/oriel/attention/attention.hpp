@@ -33,8 +33,8 @@ enum class compute_choice {
   ///   |change of a tile's sum of p v[d]| <= u (number of keys) max (p |s|) max |code|
   /// where no sum of |scale * code| over a key exceeds 1e33 and none of the maxima is below 1e-34.
   /// Everything else as exact, and the same bits still, but that rows which are shown through
-  /// `joined` are multiplied as floats until they are stored. Where it rounds, a query that is not
-  /// finite gives NaN, and so does a value that is infinite, in all of its channels.
+  /// `joined` are multiplied as floats until they are stored. Where it rounds, all scores of a
+  /// query that is not finite are NaN, and a value that is infinite gives NaN in all channels.
   fast,
 };
 
