@@ -25,7 +25,7 @@ template <class Arch>
                                  index step, int rows, float* to) {
   float_rows<Arch> const plain{floats, dim, count, dim};
   in_row_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
-    dot_rows<Arch, Rows>(plain, q + r * step, step, to + r * room, room, [](int) {});
+    dot_rows<Arch, Rows>(plain, q + r * step, step, to + r * room, room);
   });
 }
 

@@ -3,30 +3,9 @@
 #pragma once
 
 #include "oriel/attention/partition.hpp"
+#include "oriel/attention/tile_runs.hpp"
 
 namespace oriel::inline v0::detail {
-
-/// Calls f(run) for every run of the keys in `keys` that some row of the tile sees. `word` is null
-/// where every row sees every key.
-template <class F>
-ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
-                               std::uint64_t const* word, F&& f) noexcept {
-  index at = keys.begin;
-  while (at < keys.end) {
-    index end = keys.end;
-    if (word != nullptr) {
-      while (at < keys.end && word[at - keys.begin] == 0) ++at;
-      end = at;
-      while (end < keys.end && word[end - keys.begin] != 0) ++end;
-    }
-    while (at < end) {
-      kv_run run = kv.run_at(head, at);
-      run.rows = min_of(run.rows, end - at);
-      f(run);
-      at += run.rows;
-    }
-  }
-}
 
 /// The rows of kv head `head` from place `dense` on choose their blocks. `wide` [together,
 /// head_dim] is for queries that are not floats.
@@ -103,8 +82,8 @@ struct chosen_tile {
 /// masked. The kernel gets rows as they are stored, or through `wide`, if not null, as floats.
 template <class Kernel>
 void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile const& rows,
-                 chosen_tile* chosen, range keys, index begin, std::uint64_t* word,
-                 wide_tile* wide) noexcept {
+                 chosen_tile* chosen, key_order const& order, range keys, index begin,
+                 std::uint64_t* word, wide_tile* wide) noexcept {
   coverage seen = call.mask.cover(rows.queries(), keys);
   if (seen == coverage::none) return;
   if (seen == coverage::some) call.mask.visible_rows(rows, keys, word);
@@ -113,7 +92,16 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   bool const partial = seen == coverage::some;
   std::uint64_t const* const visible = partial ? word : nullptr;
   range const places{keys.begin - begin, keys.end - begin};
-  for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
+  auto const each_run = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
+    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) ORIEL_INLINE_LAMBDA {
+      if constexpr (requires { kernel.wants(run.*of); }) {
+        in_parts(call.kv, order, run, of, kernel.wants(run.*of), f);
+      } else {
+        f(run);
+      }
+    });
+  };
+  each_run(&kv_run::k, [&](kv_run const& run) {
     kernel.score(wide != nullptr ? wide->keys(run) : run, run.first - begin, rows.count);
   });
   if (call.score) {
@@ -126,7 +114,7 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);
   kernel.accumulate(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
-    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) {
+    each_run(&kv_run::v, [&](kv_run const& run) {
       f(wide != nullptr ? wide->values(run) : run, run.first - begin);
     });
   });
@@ -176,6 +164,7 @@ struct tile_group {
   key_ranges reach[most] = {};
   chosen_tile* chosen[most] = {};  ///< null for a tile whose rows do not choose
   key_ranges any = {};             ///< that any of the tiles reaches
+  range next = {};                 ///< keys that are read after those, if that is known
 
   ORIEL_INLINE void add(row_tile const& tile, index kv_head, key_ranges const& keys,
                         chosen_tile* choice = nullptr) noexcept {
@@ -215,17 +204,15 @@ ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i
           group_rows(call.out, own.token(0), head, own.group, tokens), g.head[i], 0, tokens};
 }
 
-/// What tile `i` of a group may ask the memory for while it absorbs the key tile `keys`: the decode
-/// kernel the keys that are scored next, a row tile its part of the next key tile.
+/// What row tile `i` of a group may ask the memory for while it absorbs the key tile `keys`: its
+/// part of the next key tile.
 ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
                               range keys) noexcept {
-  bool const next_head = g.decode && i + 1 < g.count;
-  index const tile = next_head ? keys.begin : next_tile(g.any, keys.end);
+  index const tile = next_tile(g.any, keys.end);
   if (tile == INT64_MAX) return {};
   range const wanted = intersect(g.any, key_ranges({tile, tile + tile_keys})).hull();
-  kv_run run = call.kv.run_at(g.head[next_head ? i + 1 : g.decode ? 0 : i], wanted.begin);
+  kv_run run = call.kv.run_at(g.head[i], wanted.begin);
   run.rows = min_of(run.rows, wanted.size());
-  if (g.decode) return run;
   index const part = ceil_div(run.rows, g.count);
   index const skipped = min_of(i * part, run.rows);
   run = run.from(skipped);
@@ -240,6 +227,11 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
                   tile_group const& g, key_ranges const& leaves) noexcept {
   // The row tiles share keys as floats; the decode kernel reads its own rows.
   wide_tile* const wide = !g.decode && call.kv.shape().coded ? &scratch.wide : nullptr;
+  range const held = call.kv.positions();
+  key_order const order{.held = held,
+                        .lost = call.kv.lost(),
+                        .end = g.next.empty() ? held.end : g.any.hull().end,
+                        .next = g.next};
   // Scores in base 2: exp(scale * s) = 2^(scale * log2(e) * s). A functor takes natural units.
   double const base = call.score ? 1.0 : log2_e;
   auto const scale = static_cast<float>(static_cast<double>(call.used_scale()) * base);
@@ -261,10 +253,12 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
         range const tile{at, at + tile_keys};
         range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
-        bool const last = !g.decode && next_tile(g.reach[i], tile.end) == INT64_MAX;
-        kernels[i].expect(last ? rows_ahead(call, g, i) : run_ahead(call, g, i, tile));
-        absorb_tile(kernels[i], call, g.head[i], g.rows[i], g.chosen[i], keys, at, scratch.word,
-                    wide);
+        if constexpr (requires(kv_run const& next) { kernels[i].expect(next); }) {
+          bool const last = next_tile(g.reach[i], tile.end) == INT64_MAX;
+          kernels[i].expect(last ? rows_ahead(call, g, i) : run_ahead(call, g, i, tile));
+        }
+        absorb_tile(kernels[i], call, g.head[i], g.rows[i], g.chosen[i], order, keys, at,
+                    scratch.word, wide);
       }
     }
     for (int i = 0; i < g.count; ++i) kernels[i].end_leaf(g.rows[i].count);
@@ -322,7 +316,10 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
       }
       later = min_of(later, chosen.at(r));
     }
-    key_ranges const keys(range{now * call.select.block(), (now + 1) * call.select.block()});
+    auto const block_at = [&](index at) ORIEL_INLINE_LAMBDA {
+      return range{at * call.select.block(), (at + 1) * call.select.block()};
+    };
+    key_ranges const keys(block_at(now));
     for (index done = 0; done < takers;) {
       tile_group g{.decode = b.cut.decode};
       index const first = done;
@@ -332,6 +329,7 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
         g.add(tile, head, intersect(reach_of(call, tile), keys));
       }
       if (g.any.empty()) continue;  // the mask hides the block
+      if (done >= takers && later != INT64_MAX) g.next = block_at(later);
       attend_tiles(kernels, scratch, call, g, leaves_of(g.any));
       for (int i = 0; i < g.count; ++i) {
         kernels[i].end(scratch.state, g.rows[i].count);

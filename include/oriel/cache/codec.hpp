@@ -153,6 +153,7 @@ struct codec_functions {
     row_functions all{read};
     all.encode = encode;
     all.round_trip = round_trip;
+    all.is_light = requires { requires Codec::is_light; };
     if constexpr (requires { Codec::template chunk<Arch>; }) {
       using products = coded_products<Arch, Codec>;
       if constexpr (products::dims > 0) {

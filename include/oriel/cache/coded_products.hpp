@@ -24,9 +24,9 @@ ORIEL_INLINE constexpr index parameters_of([[maybe_unused]] index dim) noexcept 
 
 /// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
 /// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
-/// Each chunk asks for what lies row_slice::ahead bytes behind it: a core drops most of many
-/// requests at once (Zen 4). `parameters` are those of all rows. Rows have `Channels` floats, so
-/// that a compiler knows where each register lies, or 0: as many as row_slice::dim says.
+/// Each chunk asks for lines further on: a core drops most of many requests at once (Zen 4).
+/// `parameters` are those of all rows. Rows have `Channels` floats, so that a compiler knows where
+/// each register lies, or 0: as many as row_slice::dim says.
 template <class Arch, class Codec, index Channels = 0>
 class coded_rows {
  public:
@@ -50,8 +50,7 @@ class coded_rows {
   template <int I>
   ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
     if constexpr (I == 0) {
-      prefetch_l2(reinterpret_cast<std::uintptr_t>(row.data) +
-                  static_cast<std::uintptr_t>(Codec::begins(d) + ahead_));
+      ahead_.ask(row.data + Codec::begins(d));
     }
     return Codec::template get<Arch, I>(row, dim, d);
   }
@@ -62,7 +61,7 @@ class coded_rows {
  private:
   std::byte const* data_;
   index stride_;  ///< bytes
-  index ahead_;
+  lines_ahead ahead_;
   float const* parameters_;
 };
 
@@ -89,13 +88,9 @@ struct coded_products {
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
   /// f<Rows>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
-  /// time, behind the first n. What is light work for one row of q, a core streams by itself faster
-  /// than requests do (Zen 4).
+  /// time, behind the first n.
   template <class F>
-  ORIEL_INLINE static void in_parts(row_slice rows, int count, F&& f) noexcept {
-    if constexpr (requires { requires Codec::is_light; }) {
-      if (count == 1) rows.ahead = 0;
-    }
+  ORIEL_INLINE static void in_parts(row_slice const& rows, int count, F&& f) noexcept {
     if constexpr (usual > 0) {
       if (rows.dim == usual && count == 1) {
         return for_each_part<usual>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
@@ -144,7 +139,7 @@ void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, ind
     if constexpr (Rows == 1 && Channels > 0) {
       dot_row<Arch, Channels / lanes<Arch>>(part, some, out);
     } else {
-      dot_rows<Arch, Rows>(part, some, q_step, out, to_step, [](int) ORIEL_INLINE_LAMBDA {});
+      dot_rows<Arch, Rows>(part, some, q_step, out, to_step);
     }
   };
   in_parts(rows, count, products);
@@ -159,8 +154,7 @@ void coded_products<Arch, Codec>::add(row_slice const& rows, float const* weight
     auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
                                      index d) ORIEL_INLINE_LAMBDA {
       add_rows<Arch, Rows, Wide>(part, weight + r * weight_step + done, weight_step,
-                                 acc + r * acc_step, acc_step, d, lanes<Arch>,
-                                 [](index) ORIEL_INLINE_LAMBDA {});
+                                 acc + r * acc_step, acc_step, d, lanes<Arch>);
     };
     index d = 0;
     for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {

@@ -126,14 +126,13 @@ struct rounded_products {
     }
   }
 
-  /// Asks for what lies rows.ahead bytes behind the chunk of codes from channel d on, with its
-  /// first register. A core drops most of many requests at once (Zen 4), so each chunk asks for its
-  /// own.
+  /// Asks for a line behind the chunk of codes from channel d on, with its first register. A core
+  /// drops most of many requests at once (Zen 4), so each chunk asks for its own.
   template <int I>
   ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
-    if (I > 0 || rows.ahead == 0) return;
+    if (I > 0) return;
     prefetch_l2(reinterpret_cast<std::uintptr_t>(row) +
-                static_cast<std::uintptr_t>(Codec::begins(d) + rows.ahead));
+                static_cast<std::uintptr_t>(Codec::begins(d)) + rows.ahead.l2);
   }
 
   /// The scores of Rows rows of q.

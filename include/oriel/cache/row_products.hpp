@@ -61,15 +61,15 @@ template <class Arch, int Rows, class Loaded>
 using operand = std::conditional_t<(Rows > 4), vec<Arch>, Loaded>;
 
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie behind one another, and
-/// get<I> is the I-th of those from channel d on. Each that is loaded asks for the line
-/// `line_ahead` bytes behind it.
+/// get<I> is the I-th of those from channel d on. Each that is loaded asks for lines
+/// further on.
 template <class Arch>
 class float_rows {
  public:
   static constexpr int chunk = 1;
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
-                          std::uintptr_t line_ahead = 0) noexcept
-      : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), ahead_(line_ahead) {}
+                          lines_ahead lines = {}) noexcept
+      : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), ahead_(lines) {}
 
   index count;
   index dim;
@@ -77,22 +77,18 @@ class float_rows {
   ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
   template <int I>
   ORIEL_INLINE row_operand<Arch> get(float const* row, index d) const noexcept {
-    ask(row + d + I * lanes<Arch>);
+    ahead_.ask(row + d + I * lanes<Arch>);
     return row_operand<Arch>(row + d + I * lanes<Arch>);
   }
   ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) const noexcept {
-    ask(row + d);
+    ahead_.ask(row + d);
     return load_partial<Arch>(row + d, width);
   }
 
  private:
-  ORIEL_INLINE void ask(float const* line) const noexcept {
-    prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + ahead_);
-  }
-
   float const* data_;
   index stride_;  ///< floats
-  std::uintptr_t ahead_;
+  lines_ahead ahead_;
 };
 
 /// The products of a row with q, lane by lane, in ascending channels.
@@ -140,17 +136,16 @@ ORIEL_INLINE void write_products(vec<Arch> total, float* to, index to_step, inde
 
 /// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every row i and r < Rows:
 /// `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
-/// transpose-and-add reduces them all. before(n) is called before each n of them. q is padded with
-/// 0 to a register. `stored` is a copy, which requests for lines can't change; to clang they might.
-template <class Arch, int Rows, class Stored, class F>
-ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to, index to_step,
-                           F&& before) noexcept {
+/// transpose-and-add reduces them all. q is padded with 0 to a register. `stored` is a copy, which
+/// requests for lines can't change; to clang they might.
+template <class Arch, int Rows, class Stored>
+ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
+                           index to_step) noexcept {
   constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   int const rest = static_cast<int>(stored.dim - whole);
   for (index i = 0; i < stored.count; i += keys) {
-    before(keys);
     decltype(stored.row(0)) k[keys];
     for (int j = 0; j < keys; ++j) k[j] = stored.row(min_of(i + j, stored.count - 1));
     vec<Arch> sum[lanes<Arch>];
@@ -219,10 +214,9 @@ ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
 
 /// acc[r * acc_step + d] += sum over i of weight[r * weight_step + i] * row i [d], in order, for
 /// r < Rows and Wide registers of channels from d on; of one register `width` channels are there.
-/// before(i) is called before row i.
-template <class Arch, int Rows, int Wide, class Stored, class F>
+template <class Arch, int Rows, int Wide, class Stored>
 ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step, float* acc,
-                           index acc_step, index d, int width, F&& before) noexcept {
+                           index acc_step, index d, int width) noexcept {
   vec<Arch> sum[Rows][Wide];
   acc += d;
   unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
@@ -231,7 +225,6 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
     });
   });
   for (index i = 0; i < stored.count; ++i) {
-    before(i);
     auto const row = stored.row(i);
     vec<Arch> w[Rows];
     unroll<Rows>([&](int r)

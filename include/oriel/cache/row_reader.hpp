@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "oriel/core/status.hpp"
+#include "oriel/simd/prefetch.hpp"
 
 namespace oriel::inline v0 {
 
@@ -21,8 +22,8 @@ struct row_slice {
   index head = 0;
   index first = 0;
   index count = 0;
-  index dim = 0;    ///< floats in a row
-  index ahead = 0;  ///< products ask for the bytes so far behind those they read: `bytes_ahead`
+  index dim = 0;      ///< floats in a row
+  lines_ahead ahead;  ///< what products ask for with each line they read
 };
 
 /// Rows of queries as whole numbers: row r is unit[r] * codes. A row that is not finite has a unit
@@ -101,6 +102,9 @@ struct row_functions {
   void (*add)(row_slice const& rows, float const* weight, index weight_step, int count, float* acc,
               index acc_step) noexcept = nullptr;
 
+  /// Is a product with a row's floats hardly more than reading them?
+  bool is_light = false;
+
   /// Optional, for the decode kernel where it may round.
   rounded_functions const* rounded = nullptr;
 
@@ -148,6 +152,7 @@ struct stored_rows {
   index stride = 0;  ///< bytes
   index bytes = 0;
   row_reader reader = {};
+  lines_ahead ahead = {};
 
   /// Rows of floats, `float_stride` floats apart.
   ORIEL_INLINE static stored_rows of(float const* rows, index float_stride, index dim) noexcept {
@@ -155,7 +160,7 @@ struct stored_rows {
     return {reinterpret_cast<std::byte const*>(rows), float_stride * size, dim * size, {}};
   }
   ORIEL_INLINE constexpr stored_rows from(index n) const noexcept {
-    return {data + n * stride, stride, bytes, reader};
+    return {data + n * stride, stride, bytes, reader, ahead};
   }
   /// Row i, which must be floats.
   ORIEL_INLINE float const* row(index i) const noexcept {
@@ -180,7 +185,7 @@ struct kv_run {
   }
   /// `of`, the keys or the values of this run, for a reader.
   ORIEL_INLINE constexpr row_slice slice(stored_rows const& of, index dim) const noexcept {
-    return {of.data, of.stride, head, first, rows, dim};
+    return {of.data, of.stride, head, first, rows, dim, of.ahead};
   }
   /// The first row of `of` as floats: where it lies, or written to `to` [dim].
   ORIEL_INLINE float const* floats(stored_rows const& of, index dim, float* to) const noexcept {

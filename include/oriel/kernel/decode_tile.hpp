@@ -7,7 +7,6 @@
 #include "oriel/cache/row_products.hpp"
 #include "oriel/cache/source.hpp"
 #include "oriel/kernel/rounded_tile.hpp"
-#include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 #include "oriel/score/any_score.hpp"
@@ -16,9 +15,8 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. Rows are asked for long before they are read: the jumps between K and V defeat
-/// the hardware prefetcher. Either each line asks for one further on (`bytes_ahead`), or a tile's
-/// values are fetched while its keys are scored, and the next keys while values are accumulated.
+/// serves every row. Each line asks for one further on (`rows_ahead`): the jumps between K and V
+/// defeat the hardware prefetcher.
 /// Source: Dao et al. 2023 (Flash-Decoding),
 /// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
@@ -67,8 +65,10 @@ class decode_tile {
   void begin(float const* const* q, int count, float scale, bool rounds = false) noexcept {
     merged_ = false;
     rounds_ = rounds && coded_ && has_words<Arch>;
-    coded_ahead_ = bytes_ahead<Arch>(line_work::more);
-    ahead_ = count > 1 ? coded_ahead_ : bytes_ahead<Arch>(line_work::little);
+    count_ = count;
+    for (line_work const work : {line_work::least, line_work::little, line_work::more}) {
+      ahead_[static_cast<int>(work)] = bytes_ahead(work);
+    }
     for (index i = count * padded_dim_; i < rows * padded_dim_; ++i) q_[i] = 0.0f;
     for (int r = 0; r < count; ++r) {
       for (index d = 0; d < padded_dim_; d += lanes<Arch>) {
@@ -84,31 +84,25 @@ class decode_tile {
 
   void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
-  /// The keys that are scored next: they are asked for while values are accumulated.
-  void expect(kv_run const& next) noexcept { next_k_ = fetch(next.k, next.rows); }
+  /// How many bytes further on, in the order of reading, the kernel wants to ask for lines.
+  lines_ahead wants(stored_rows const& of) const noexcept {
+    bool const light = of.reader && of.reader.functions->is_light;
+    line_work const work = count_ > 1 || (of.reader && !light) ? line_work::more
+                           : light                             ? line_work::least
+                                                               : line_work::little;
+    return ahead_[static_cast<int>(work)];
+  }
 
-  /// Scores of the keys of `run`, whose values are asked for meanwhile.
+  /// Scores of the keys of `run`.
   void score(kv_run const& run, index at, int count) noexcept {
-    v_ = fetch(run.v, run.rows);
+    row_slice const keys = run.slice(run.k, head_dim_);
     if (auto const* const whole = rounding(run.k, head_dim_)) {
-      rounded_rows const q = whole_q_.rows(*whole, head_dim_, rows);
-      for_each_chunk(run, run.k, head_dim_, product_rows(),
-                     [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
-                       v_.lines(v_.lines_in(keys.count));
-                       whole->dot(keys, q, count, s_ + at + done, tile_keys);
-                     });
-      return;
+      return whole->dot(keys, whole_q_.rows(*whole, head_dim_, rows), count, s_ + at, tile_keys);
     }
     if (run.k.reader.multiplies(head_dim_)) {
-      for_each_chunk(run, run.k, head_dim_, product_rows(),
-                     [&](row_slice const& keys, index done) ORIEL_INLINE_LAMBDA {
-                       v_.lines(v_.lines_in(keys.count));
-                       run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at + done,
-                                                   tile_keys);
-                     });
-      return;
+      return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
     }
-    in_chunks(run, run.k, head_dim_, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
+    in_chunks(keys, run.k, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
       in_row_blocks<Arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
                                      ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
     });
@@ -138,10 +132,7 @@ class decode_tile {
       for (index i = places.end; i < end; ++i) s[i] = -infinity;
       vec<Arch> most = broadcast<Arch>(leaf_.m[r]);
       for (index i = begin; i < end; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
-      float part[lanes<Arch>];
-      store<Arch>(part, most);
-      float top = part[0];
-      for (int i = 1; i < lanes<Arch>; ++i) top = part[i] > top ? part[i] : top;
+      float const top = max_lanes<Arch>(most);
       if (top == -infinity) {
         for (index i = begin; i < end; ++i) s[i] = 0.0f;
         continue;
@@ -153,10 +144,8 @@ class decode_tile {
         sum = sum + p;
         store<Arch>(s + i, p);
       }
-      store<Arch>(part, sum);
-      for (int i = 1; i < lanes<Arch>; ++i) part[0] += part[i];
       vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(leaf_.m[r] - top));
-      vec<Arch> const grown = broadcast<Arch>(part[0]);
+      vec<Arch> const grown = broadcast<Arch>(sum_lanes<Arch>(sum));
       store_partial<Arch>(leaf_.l + r, fma<Arch>(broadcast<Arch>(leaf_.l[r]), shrink, grown), 1);
       if (top == leaf_.m[r]) continue;  // the factor is 1
       leaf_.m[r] = top;
@@ -182,14 +171,19 @@ class decode_tile {
       if (whole != nullptr) values_.weigh(s_, count);
     }
     each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
-      if (whole == nullptr || rounding(run.v, leaf_.v_dim) != whole) {
-        return accumulate(run, at, count);
+      row_slice const values = run.slice(run.v, leaf_.v_dim);
+      if (whole != nullptr && rounding(run.v, leaf_.v_dim) == whole) {
+        return values_.add(values, at, count);
       }
-      for_each_chunk(run, run.v, leaf_.v_dim, product_rows(),
-                     [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
-                       next_k_.lines(next_k_.lines_in(values.count));
-                       values_.add(values, at + done, count);
-                     });
+      if (run.v.reader.multiplies(leaf_.v_dim)) {
+        return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
+                                           leaf_.stride());
+      }
+      in_chunks(values, run.v, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
+        in_row_blocks<Arch>(count,
+                            [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                                ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+      });
     });
     if constexpr (has_words<Arch>) {
       if (whole != nullptr) values_.end(leaf_, count);
@@ -223,67 +217,31 @@ class decode_tile {
     return rounds_ ? of.reader.rounded(dim) : nullptr;
   }
 
-  /// acc += P V for the keys of `run`.
-  void accumulate(kv_run const& run, index at, int count) noexcept {
-    if (run.v.reader.multiplies(leaf_.v_dim)) {
-      for_each_chunk(run, run.v, leaf_.v_dim, product_rows(),
-                     [&](row_slice const& values, index done) ORIEL_INLINE_LAMBDA {
-                       next_k_.lines(next_k_.lines_in(values.count));
-                       run.v.reader.functions->add(values, s_ + at + done, tile_keys, count,
-                                                   leaf_.acc, leaf_.stride());
-                     });
-      return;
-    }
-    in_chunks(run, run.v, leaf_.v_dim, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks<Arch>(count,
-                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
-    });
-  }
-
-  ORIEL_INLINE row_fetch<Arch> fetch(stored_rows const& of, index count) const noexcept {
-    return ahead_ > 0 ? row_fetch<Arch>() : row_fetch<Arch>(of, count);
-  }
-  /// Stored rows that are multiplied at a time: a tile's, or few where lines are asked for between.
-  ORIEL_INLINE index product_rows() const noexcept { return ahead_ > 0 ? tile_keys : chunk_keys; }
-  /// Asks for the lines so far behind those of some rows.
+  /// Asks for lines behind those of some rows.
   static void ask_ahead(row_slice const& of, index bytes) noexcept {
-    for (index i = 0; of.ahead > 0 && i < of.count; ++i) {
+    for (index i = 0; of.ahead.l2 != 0 && i < of.count; ++i) {
       auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
-                       static_cast<std::uintptr_t>(i * of.stride + of.ahead);
+                       static_cast<std::uintptr_t>(i * of.stride) + of.ahead.l2;
       for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
     }
   }
 
-  /// Calls f(rows, n) for chunk after chunk of the rows of `of` as floats, behind the first n:
-  /// where they lie, or as they are read.
+  /// Calls f(rows, n) for chunk after chunk of the rows `all`, which lie as `of` says, as floats,
+  /// behind the first n: where they lie, or as they are read.
   template <class F>
-  ORIEL_INLINE void in_chunks(kv_run const& run, stored_rows const& of, index dim,
-                              F&& f) const noexcept {
-    bool const coded = static_cast<bool>(of.reader);
-    for_each_chunk(run, of, dim, chunk_keys,
-                   [&](row_slice const& chunk, index done) ORIEL_INLINE_LAMBDA {
-                     if (!coded) {
-                       auto const ahead = static_cast<std::uintptr_t>(ahead_);
-                       f(stored(of.row(done), of.float_stride(), chunk.count, dim, ahead), done);
-                       return;
-                     }
-                     ask_ahead(chunk, of.bytes);
-                     of.reader(chunk, chunk_);
-                     f(stored(chunk_, dim, chunk.count, dim), done);
-                   });
-  }
-  /// Calls f(rows, n) for up to `most` stored rows at a time, behind the first n.
-  template <class F>
-  ORIEL_INLINE void for_each_chunk(kv_run const& run, stored_rows const& of, index dim, index most,
-                                   F&& f) const noexcept {
-    row_slice chunk = run.slice(of, dim);
-    chunk.ahead = coded_ahead_;
-    for (index done = 0; done < run.rows; done += chunk.count) {
-      chunk.count = min_of(most, run.rows - done);
-      chunk.data = of.data + done * of.stride;
-      chunk.first = run.first + done;
-      f(chunk, done);
+  ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, F&& f) const noexcept {
+    row_slice chunk = all;
+    for (index done = 0; done < all.count; done += chunk.count) {
+      chunk.count = min_of(chunk_keys, all.count - done);
+      chunk.data = all.data + done * all.stride;
+      chunk.first = all.first + done;
+      if (!of.reader) {
+        f(stored(of.row(done), of.float_stride(), chunk.count, all.dim, all.ahead), done);
+        continue;
+      }
+      ask_ahead(chunk, of.bytes);
+      of.reader(chunk, chunk_);
+      f(stored(chunk_, all.dim, chunk.count, all.dim), done);
     }
   }
 
@@ -291,9 +249,7 @@ class decode_tile {
   template <int Rows>
   void score_rows(stored const& keys, index at, int row) noexcept {
     dot_rows<Arch, Rows>(keys, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
-                         tile_keys, [&](int n) ORIEL_INLINE_LAMBDA {
-                           if (row == 0) v_.lines(v_.lines_in(n));
-                         });
+                         tile_keys);
   }
 
   /// acc += P V for Rows rows.
@@ -303,12 +259,7 @@ class decode_tile {
     auto const block = [&]<int Wide>(std::integral_constant<int, Wide>, index d,
                                      int width) ORIEL_INLINE_LAMBDA {
       add_rows<Arch, Rows, Wide>(values, s_ + row * tile_keys + at, tile_keys,
-                                 leaf_.acc + row * leaf_.stride(), leaf_.stride(), d, width,
-                                 [&](index i) ORIEL_INLINE_LAMBDA {
-                                   if (row == 0 && i % 4 == 0) {
-                                     next_k_.lines(4 * Wide * lanes<Arch> / 16);
-                                   }
-                                 });
+                                 leaf_.acc + row * leaf_.stride(), leaf_.stride(), d, width);
     };
     index d = 0;
     for (; d + wide * lanes<Arch> <= leaf_.v_dim; d += wide * lanes<Arch>) {
@@ -331,11 +282,9 @@ class decode_tile {
   rounded_values<Arch> values_;    ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
-  index ahead_ = 0;         ///< bytes_ahead of floats
-  index coded_ahead_ = 0;   ///< and of rows that are read otherwise
-  bool merged_ = false;     ///< has any leaf ended?
-  row_fetch<Arch> v_;       ///< values of the keys that are being scored
-  row_fetch<Arch> next_k_;  ///< keys that are scored next
+  int count_ = 0;         ///< of rows
+  lines_ahead ahead_[3];  ///< by line_work
+  bool merged_ = false;   ///< has any leaf ended?
 };
 
 }  // namespace oriel::inline v0

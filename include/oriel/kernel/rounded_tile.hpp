@@ -20,10 +20,7 @@ struct whole_scale {
   /// infinite, unit is NaN.
   template <class Arch>
   ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
-    float lane[lanes<Arch>];
-    store<Arch>(lane, most);
-    float top = 0.0f;
-    for (float const x : lane) top = x > top ? x : top;
+    float const top = max_lanes<Arch>(most);
     constexpr float least = 1e-34f;  // below, the quotient may overflow
     float const all = top > least ? top : least;
     return {largest_code / all, all / largest_code + top * 0.0f};

@@ -5,24 +5,10 @@
 #include <cstdint>
 
 #include "oriel/cache/row_reader.hpp"
+#include "oriel/simd/prefetch.hpp"
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
-
-/// Bytes ahead of each line that is read, in the same rows, at which to ask for another; 0: the
-/// hardware is served better by `row_fetch`. AMD's cores (Zen 4) bring one ascending stream at the
-/// limit of the memory, two kilobytes ahead where a line is little `work` (one product with each
-/// float) and further where it is more; in eight streams they lose a third. Intel's (Sapphire
-/// Rapids) are the other way round.
-enum class line_work { little, more };
-template <class Arch>
-ORIEL_INLINE index bytes_ahead([[maybe_unused]] line_work work) noexcept {
-#if ORIEL_X86
-  __builtin_cpu_init();
-  if (__builtin_cpu_is("amd")) return work == line_work::little ? 2 << 10 : 24 << 10;
-#endif
-  return 0;
-}
 
 /// Asks for rows to be brought into L2 while others are computed with. Lines are taken in turn from
 /// eight parts of the rows: eight ascending streams let the hardware's own prefetcher join in. In

@@ -137,6 +137,15 @@ ORIEL_INLINE void transpose_4x4(float const* from, index from_step, float* to,
 #endif
 }
 
+/// The largest of a register's lanes.
+template <class Arch>
+ORIEL_INLINE float max_lanes(vec<Arch> x) noexcept {
+  float lane[lanes<Arch>];
+  store<Arch>(lane, x);
+  for (int i = 1; i < lanes<Arch>; ++i) lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
+  return lane[0];
+}
+
 /// The sum of a register's lanes, in order.
 template <class Arch>
 ORIEL_INLINE float sum_lanes(vec<Arch> x) noexcept {

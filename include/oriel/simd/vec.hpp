@@ -148,10 +148,4 @@ ORIEL_INLINE void store_partial(float* to, vec<Arch> x, int count) noexcept {
   for (int i = 0; i < count; ++i) to[i] = lane[i];
 }
 
-/// Asks for the cache line at `at` to be brought into L2; any address is allowed.
-ORIEL_INLINE void prefetch_l2(std::uintptr_t at) noexcept {
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
-  __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 2);
-}
-
 }  // namespace oriel::inline v0

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSL-1.0
+// The runs of a source that a tile reads, and what it asks the memory for meanwhile.
+#pragma once
+
+#include "oriel/cache/source.hpp"
+
+namespace oriel::inline v0::detail {
+
+/// Calls f(run) for every run of the keys in `keys` that some row of the tile sees. `word` is null
+/// where every row sees every key.
+template <class F>
+ORIEL_INLINE void for_each_run(any_source const& kv, index head, range keys,
+                               std::uint64_t const* word, F&& f) noexcept {
+  index at = keys.begin;
+  while (at < keys.end) {
+    index end = keys.end;
+    if (word != nullptr) {
+      while (at < keys.end && word[at - keys.begin] == 0) ++at;
+      end = at;
+      while (end < keys.end && word[end - keys.begin] != 0) ++end;
+    }
+    while (at < end) {
+      kv_run run = kv.run_at(head, at);
+      run.rows = min_of(run.rows, end - at);
+      f(run);
+      at += run.rows;
+    }
+  }
+}
+
+/// The order in which keys are read: from position to position, but for those that are lost, up to
+/// `end`, and then `next`.
+struct key_order {
+  range held;
+  range lost;
+  index end = 0;
+  range next = {};
+
+  /// What is read `count` keys behind the one at `at`; INT64_MAX: nobody knows.
+  ORIEL_INLINE index behind(index at, index count) const noexcept {
+    at += min_of(count, next.empty() ? count : next.size());
+    if (lost.begin <= at && at < lost.end) at += lost.size();
+    if (at >= end) at = next.empty() ? INT64_MAX : at - end + next.begin;
+    bool const is_there = held.begin <= at && at < held.end && (at < lost.begin || at >= lost.end);
+    return is_there ? at : INT64_MAX;
+  }
+};
+
+/// Calls f(part) for the parts of a run, each with what to ask for while its keys or values (`of`)
+/// are read: `bytes` further on in the order of reading, wherever that lies. A part is so short
+/// that it lies as far behind each of its rows.
+template <class F>
+ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run run,
+                           stored_rows kv_run::*of, lines_ahead bytes, F&& f) noexcept {
+  auto const row_bytes = max_of(1, (run.*of).bytes);
+  index ahead = ceil_div(static_cast<index>(bytes.l2), row_bytes);
+  if (ahead > 16) ahead = round_up(ahead, 16);  // most pages hold a multiple of 16 rows
+  while (run.rows > 0) {
+    kv_run part = run;
+    lines_ahead& lines = (part.*of).ahead;
+    index const at = ahead > 0 ? order.behind(run.first, ahead) : INT64_MAX;
+    if (at == INT64_MAX) {
+      lines.l2 = static_cast<std::uintptr_t>(ahead) * static_cast<std::uintptr_t>((run.*of).stride);
+    } else {
+      kv_run const later = kv.run_at(run.head, at);
+      part.rows = min_of(run.rows, later.rows);
+      lines.l2 = reinterpret_cast<std::uintptr_t>((later.*of).data) -
+                 reinterpret_cast<std::uintptr_t>((run.*of).data);
+    }
+    // Behind few rows, most of what is near is none of them.
+    lines.l1 = part.rows < 64 ? 0 : bytes.l1;
+    f(part);
+    run = run.from(part.rows);
+  }
+}
+
+}  // namespace oriel::inline v0::detail

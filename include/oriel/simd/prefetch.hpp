@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSL-1.0
+// Lines of memory that are asked for before they are read.
+#pragma once
+
+#include <cstdint>
+
+#include "oriel/core/config.hpp"
+
+namespace oriel::inline v0 {
+
+/// Asks for the cache line at `at` to be brought into L2; any address is allowed.
+ORIEL_INLINE void prefetch_l2(std::uintptr_t at) noexcept {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
+  __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 2);
+}
+
+/// The same for L1.
+ORIEL_INLINE void prefetch_l1(std::uintptr_t at) noexcept {
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
+  __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 3);
+}
+
+/// What to ask for with each line that is read: bytes from it to a line for L2 and to a nearer one
+/// for L1, of addresses as numbers, which wrap.
+struct lines_ahead {
+  std::uintptr_t l2 = 0;
+  std::uintptr_t l1 = 0;
+
+  ORIEL_INLINE void ask(void const* line) const noexcept {
+    auto const at = reinterpret_cast<std::uintptr_t>(line);
+    prefetch_l2(at + l2);
+    prefetch_l1(at + l1);
+  }
+};
+
+/// What a line costs that is read but once: a product with each of its 32 narrow floats, with each
+/// of its 16, or more.
+enum class line_work { least, little, more };
+
+/// How far behind each line that is read but once others should be asked for, in the order of
+/// reading; 0: none, the core streams such lines by itself faster than with requests. Measured on
+/// Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different distances; L1
+/// was not tried on Zen 4.
+ORIEL_INLINE lines_ahead bytes_ahead([[maybe_unused]] line_work work) noexcept {
+#if ORIEL_X86
+  __builtin_cpu_init();
+  if (__builtin_cpu_is("amd")) {
+    constexpr unsigned bytes[] = {0, 2 << 10, 24 << 10};
+    return {bytes[static_cast<int>(work)], 0};
+  }
+#endif
+  return {work == line_work::more ? 16u << 10 : 8u << 10, 4 << 10};
+}
+
+}  // namespace oriel::inline v0
