@@ -83,5 +83,41 @@ TEST(InParts, EachRowOfAPartAsksForTheOneThatIsReadThatManyRowsLater) {
   }
 }
 
+/// Where rows are asked for, in the order in which rows are read.
+struct recorded_fetch {
+  static inline std::vector<std::pair<std::byte const*, index>> rows_of;
+  static inline index lines_asked = 0;
+  recorded_fetch() = default;
+  recorded_fetch(stored_rows const& rows, index count) { rows_of.emplace_back(rows.data, count); }
+  static index lines_in(index rows) { return rows; }
+  static void lines(index count) { lines_asked += count; }
+};
+
+TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
+  problem const p({.kv_len = 300, .head_dim = 8});
+  any_source const source = p.call().kv;
+  detail::key_order const order{.held = {0, 300}, .lost = {}, .end = 300};
+  auto const reads = [&](index first, index rows, stored_rows kv_run::*of) {
+    recorded_fetch::rows_of.clear();
+    recorded_fetch::lines_asked = 0;
+    kv_run run = source.run_at(0, first);
+    run.rows = rows;
+    index next = first;
+    detail::in_streams<recorded_fetch>(source, order, run, of, [&](kv_run const& part) {
+      EXPECT_EQ(part.first, next);
+      EXPECT_EQ((part.*of).data, (source.run_at(0, next).*of).data);
+      next += part.rows;
+    });
+    EXPECT_EQ(next, first + rows);
+    EXPECT_EQ(recorded_fetch::lines_asked, rows);
+    return recorded_fetch::rows_of;
+  };
+  using asked = std::vector<std::pair<std::byte const*, index>>;
+  EXPECT_EQ(reads(0, 128, &kv_run::k), (asked{{source.run_at(0, 0).v.data, 128}}));
+  EXPECT_EQ(reads(0, 128, &kv_run::v), (asked{{source.run_at(0, 128).k.data, 128}}));
+  EXPECT_EQ(reads(128, 128, &kv_run::v), (asked{{source.run_at(0, 256).k.data, 44}}));
+  EXPECT_EQ(reads(256, 44, &kv_run::v), asked{}) << "nothing is read behind them";
+}
+
 }  // namespace
 }  // namespace oriel::test

@@ -95,6 +95,9 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   auto const each_run = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
     for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) ORIEL_INLINE_LAMBDA {
       if constexpr (requires { kernel.wants(run.*of); }) {
+        if (kernel.wants_streams()) {
+          return in_streams<typename Kernel::fetch>(call.kv, order, run, of, f);
+        }
         in_parts(call.kv, order, run, of, kernel.wants(run.*of), f);
       } else {
         f(run);

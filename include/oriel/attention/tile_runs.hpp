@@ -3,6 +3,8 @@
 #pragma once
 
 #include "oriel/cache/source.hpp"
+#include "oriel/kernel/row_fetch.hpp"
+#include "oriel/kernel/tile_shape.hpp"
 
 namespace oriel::inline v0::detail {
 
@@ -71,6 +73,27 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
     lines.l1 = part.rows < 64 ? 0 : bytes.l1;
     f(part);
     run = run.from(part.rows);
+  }
+}
+
+/// Calls f(part) for a few rows of a run at a time, and before each asks for as many of what is
+/// read next, in several streams: of its values, or behind those of the next tile's keys.
+template <class Fetch, class F>
+ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_run const& run,
+                             stored_rows kv_run::*of, F&& f) noexcept {
+  constexpr index few = 8;
+  Fetch next;
+  if (of == &kv_run::k) {
+    next = Fetch(run.v, run.rows);
+  } else if (index const at = order.behind(run.first, tile_keys); at != INT64_MAX) {
+    kv_run const later = kv.run_at(run.head, at);
+    next = Fetch(later.k, min_of(run.rows, later.rows));
+  }
+  for (index done = 0; done < run.rows; done += few) {
+    kv_run part = run.from(done);
+    part.rows = min_of(few, part.rows);
+    next.lines(next.lines_in(part.rows));
+    f(part);
   }
 }
 

@@ -7,6 +7,7 @@
 #include "oriel/cache/row_products.hpp"
 #include "oriel/cache/source.hpp"
 #include "oriel/kernel/rounded_tile.hpp"
+#include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 #include "oriel/score/any_score.hpp"
@@ -66,6 +67,7 @@ class decode_tile {
     merged_ = false;
     rounds_ = rounds && coded_ && has_words<Arch>;
     count_ = count;
+    wants_streams_ = oriel::wants_streams();
     for (line_work const work : {line_work::least, line_work::little, line_work::more}) {
       ahead_[static_cast<int>(work)] = bytes_ahead(work);
     }
@@ -84,7 +86,10 @@ class decode_tile {
 
   void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
-  /// How many bytes further on, in the order of reading, the kernel wants to ask for lines.
+  /// Should what is read next be asked for by `fetch`, in several streams?
+  using fetch = row_fetch<Arch>;
+  ORIEL_INLINE bool wants_streams() const noexcept { return wants_streams_; }
+  /// Else: how many bytes further on, in the order of reading, the kernel wants to ask for lines.
   lines_ahead wants(stored_rows const& of) const noexcept {
     bool const light = of.reader && of.reader.functions->is_light;
     line_work const work = count_ > 1 || (of.reader && !light) ? line_work::more
@@ -282,6 +287,7 @@ class decode_tile {
   rounded_values<Arch> values_;    ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
+  bool wants_streams_ = false;
   int count_ = 0;         ///< of rows
   lines_ahead ahead_[3];  ///< by line_work
   bool merged_ = false;   ///< has any leaf ended?
