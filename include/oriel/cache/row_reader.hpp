@@ -22,8 +22,8 @@ struct row_slice {
   index head = 0;
   index first = 0;
   index count = 0;
-  index dim = 0;      ///< floats in a row
-  lines_ahead ahead;  ///< what products ask for with each line they read
+  index dim = 0;           ///< floats in a row
+  lines_ahead ahead = {};  ///< what products ask for with each line they read
 };
 
 /// Rows of queries as whole numbers: row r is unit[r] * codes. A row that is not finite has a unit
