@@ -332,7 +332,7 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
         g.add(tile, head, intersect(reach_of(call, tile), keys));
       }
       if (g.any.empty()) continue;  // the mask hides the block
-      if (done >= takers && later != INT64_MAX) g.next = block_at(later);
+      if (done >= takers && later != INT64_MAX) g.next = held_part(call.kv, block_at(later));
       attend_tiles(kernels, scratch, call, g, leaves_of(g.any));
       for (int i = 0; i < g.count; ++i) {
         kernels[i].end(scratch.state, g.rows[i].count);

@@ -38,39 +38,56 @@ struct key_order {
   index end = 0;
   range next = {};
 
-  /// What is read `count` keys behind the one at `at`; INT64_MAX: nobody knows.
-  ORIEL_INLINE index behind(index at, index count) const noexcept {
-    at += min_of(count, next.empty() ? count : next.size());
-    if (lost.begin <= at && at < lost.end) at += lost.size();
+  /// What is read `count` keys behind the one at `from`, and not beyond the last of `next`;
+  /// INT64_MAX: nobody knows.
+  ORIEL_INLINE index behind(index from, index count) const noexcept {
+    index at = from + min_of(count, next.empty() ? count : next.size());
+    if (from < lost.begin && lost.begin <= at && lost.begin < end) at += lost.size();
     if (at >= end) at = next.empty() ? INT64_MAX : at - end + next.begin;
     bool const is_there = held.begin <= at && at < held.end && (at < lost.begin || at >= lost.end);
     return is_there ? at : INT64_MAX;
   }
 };
 
+/// What a source holds of `keys`, from the first of those on.
+ORIEL_INLINE range held_part(any_source const& kv, range keys) noexcept {
+  range part = intersect(kv.positions(), keys);
+  range const lost = kv.lost();
+  if (lost.begin <= part.begin && part.begin < lost.end) part.begin = min_of(lost.end, part.end);
+  return part;
+}
+
+/// Fewer rows at a time cost more than requests that go astray.
+inline constexpr index fewest_rows = 16;
+
 /// Calls f(part) for the parts of a run, each with what to ask for while its keys or values (`of`)
 /// are read: `bytes` further on in the order of reading, wherever that lies. A part is so short
-/// that it lies as far behind each of its rows.
+/// that it lies as far behind each of its rows, but for strides that change and the last of few.
 template <class F>
 ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run run,
                            stored_rows kv_run::*of, lines_ahead bytes, F&& f) noexcept {
-  auto const row_bytes = max_of(1, (run.*of).bytes);
-  index ahead = ceil_div(static_cast<index>(bytes.l2), row_bytes);
+  auto const rows_of = [&](std::uintptr_t count) ORIEL_INLINE_LAMBDA {
+    return ceil_div(static_cast<index>(count), max_of(1, (run.*of).bytes));
+  };
+  auto const distance = [&](index rows) ORIEL_INLINE_LAMBDA {
+    return static_cast<std::uintptr_t>(rows) * static_cast<std::uintptr_t>((run.*of).stride);
+  };
+  index ahead = rows_of(bytes.l2);
   if (ahead > 16) ahead = round_up(ahead, 16);  // most pages hold a multiple of 16 rows
+  index const near = rows_of(bytes.l1);
   while (run.rows > 0) {
     kv_run part = run;
     lines_ahead& lines = (part.*of).ahead;
+    lines.l2 = distance(ahead);
     index const at = ahead > 0 ? order.behind(run.first, ahead) : INT64_MAX;
-    if (at == INT64_MAX) {
-      lines.l2 = static_cast<std::uintptr_t>(ahead) * static_cast<std::uintptr_t>((run.*of).stride);
-    } else {
+    if (at != INT64_MAX) {
       kv_run const later = kv.run_at(run.head, at);
-      part.rows = min_of(run.rows, later.rows);
+      part.rows = min_of(run.rows, max_of(later.rows, fewest_rows));
       lines.l2 = reinterpret_cast<std::uintptr_t>((later.*of).data) -
                  reinterpret_cast<std::uintptr_t>((run.*of).data);
     }
     // Behind few rows, most of what is near is none of them.
-    lines.l1 = part.rows < 64 ? 0 : bytes.l1;
+    lines.l1 = part.rows < 64 ? 0 : distance(near);
     f(part);
     run = run.from(part.rows);
   }
@@ -81,7 +98,6 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
 template <class Fetch, class F>
 ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_run const& run,
                              stored_rows kv_run::*of, F&& f) noexcept {
-  constexpr index few = 8;
   Fetch next;
   if (of == &kv_run::k) {
     next = Fetch(run.v, run.rows);
@@ -89,9 +105,9 @@ ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_ru
     kv_run const later = kv.run_at(run.head, at);
     next = Fetch(later.k, min_of(run.rows, later.rows));
   }
-  for (index done = 0; done < run.rows; done += few) {
+  for (index done = 0; done < run.rows; done += fewest_rows) {
     kv_run part = run.from(done);
-    part.rows = min_of(few, part.rows);
+    part.rows = min_of(fewest_rows, part.rows);
     next.lines(next.lines_in(part.rows));
     f(part);
   }

@@ -31,7 +31,8 @@ struct kv_shape {
 ///                      range, before positions() or within: behind the sinks. What lies in
 ///                      positions() and not in lost() is held.
 ///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p; where
-///                      it has readers, shape().coded is true
+///                      it has readers, shape().coded is true. It is read after others were asked
+///                      for, whose rows are only asked ahead from the memory
 ///   overlaps(out)      could writing `out` change what it holds?
 ///   readers()          optional: those of its rows, where a codec stores them; fresh rows behind
 ///                      them (`joined`) are seen as that codec keeps them
@@ -90,8 +91,8 @@ ORIEL_INLINE index settled_of(S const& source, index position) noexcept {
 
 }  // namespace detail
 
-/// Any source, asked through pointers once per key tile. A view (contiguous, joined) is copied; a
-/// cache is referred to, must outlive this value, and is seen as it is when it is asked.
+/// Any source, asked through pointers a few times per key tile. A view (contiguous, joined) is
+/// copied; a cache is referred to, must outlive this value, and is seen as it is when it is asked.
 class any_source {
  public:
   static constexpr std::size_t capacity = 256;

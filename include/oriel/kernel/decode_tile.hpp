@@ -16,8 +16,8 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. Each line asks for one further on (`rows_ahead`): the jumps between K and V
-/// defeat the hardware prefetcher.
+/// serves every row. Each line asks for one further on (`stored_rows::ahead`): the jumps between K
+/// and V defeat the hardware prefetcher.
 /// Source: Dao et al. 2023 (Flash-Decoding),
 /// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>

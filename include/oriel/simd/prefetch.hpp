@@ -38,9 +38,9 @@ struct lines_ahead {
 enum class line_work { least, little, more };
 
 /// How far behind each line that is read but once others should be asked for, in the order of
-/// reading; 0: none, the core streams such lines by itself faster than with requests. Measured on
-/// Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different distances; L1
-/// was not tried on Zen 4.
+/// reading; 0: none but the line itself, as the core streams such lines faster than requests do.
+/// Measured on Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different
+/// distances; L1 was not tried on Zen 4.
 ORIEL_INLINE lines_ahead bytes_ahead([[maybe_unused]] line_work work) noexcept {
 #if ORIEL_X86
   __builtin_cpu_init();
@@ -53,7 +53,8 @@ ORIEL_INLINE lines_ahead bytes_ahead([[maybe_unused]] line_work work) noexcept {
 }
 
 /// Is one ascending stream of requests too slow, so that they should be made in several (as by
-/// `row_fetch`)? So it was on Sapphire Rapids: 70 to 77 % of what eight gave.
+/// `row_fetch`)? So it was on Sapphire Rapids: 70 to 77 % of what eight gave. Newer compilers than
+/// g++ 12 and clang 14 count Emerald Rapids as that, where either way gives much the same.
 ORIEL_INLINE bool wants_streams() noexcept {
 #if ORIEL_X86
   __builtin_cpu_init();
