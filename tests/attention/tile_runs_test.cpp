@@ -79,11 +79,12 @@ TEST(HeldPart, BeginsBehindWhatIsLost) {
   EXPECT_TRUE(detail::held_part(with_sinks, {8, 16}).empty());
 }
 
-/// What in_parts makes of all runs of a source, head 0, from `first` on: each row's distances.
+/// A row, and the distances from it at which in_parts has it ask for others.
 struct asked_row {
   std::byte const* row;
   std::uintptr_t l2, l1;
 };
+/// All rows of head 0 of a source, in the order of positions; counts the parts.
 std::vector<asked_row> asked_by(any_source const& source, stored_rows kv_run::*of,
                                 lines_ahead bytes, index& parts) {
   range const held = source.positions();
