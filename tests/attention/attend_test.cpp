@@ -38,6 +38,30 @@ TEST(Attend, RowsWithoutKeysAreZeroAndMinusInfinity) {
   }
 }
 
+TEST(Attend, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  for (index const q_len : {1, 3, 60}) {      // either kernel
+    for (index const window : {1, 5, 300}) {  // a row that sees one key, some, or all
+      problem const p({.q_len = q_len,
+                       .kv_len = 300,
+                       .head_dim = 33,
+                       .kind = mask_kind::causal_window,
+                       .window = window});
+      answer const without = attend_anew(p.call());
+      index const odd = q_len / 2;
+      p.q.view.row(odd, 0)[20] = nan;
+      answer const got = attend_anew(p.call());
+      for (index d = 0; d < 33; ++d) {
+        EXPECT_TRUE(std::isnan(got.out.view.row(odd, 0)[d])) << q_len << " " << window << " " << d;
+      }
+      EXPECT_TRUE(std::isnan(*got.lse.view.row(odd, 0))) << q_len << " " << window;
+      for (range const others : {range{0, odd}, range{odd + 1, q_len}}) {
+        EXPECT_EQ(got.bits(others), without.bits(others)) << q_len << " " << window;
+      }
+    }
+  }
+}
+
 TEST(Attend, TakesAnyScale) {
   problem const p({.q_len = 20, .kv_len = 50, .q_heads = 2, .kv_heads = 2, .head_dim = 16});
   for (float const scale : {0.0f, -0.5f, 1.0f, 3.0f}) {

@@ -165,7 +165,9 @@ class tile_run {
       for_each_run([&](kv_run const& piece, index at) { kernel.score(piece, at, of.count); });
       if (of.masked) kernel.hide(word, {0, keys}, of.count);
       kernel.absorb({0, keys}, of.count);
-      kernel.accumulate({0, keys}, of.count, for_each_run);
+      kernel.begin_values({0, keys}, of.count, for_each_run);
+      for_each_run([&](kv_run const& piece, index at) { kernel.accumulate(piece, at, of.count); });
+      kernel.end_values(of.count);
       first += keys;
     }
     kernel.end_leaf(of.count);

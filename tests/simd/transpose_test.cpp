@@ -42,6 +42,19 @@ TYPED_TEST(Transpose, SwapsRowsAndColumns) {
   }
 }
 
+TYPED_TEST(Transpose, EveryLaneCounts) {
+  constexpr int n = lanes<TypeParam>;
+  for (int i = 0; i < n; ++i) {
+    float lane[n];
+    for (int j = 0; j < n; ++j) lane[j] = -2.0f - static_cast<float>(j);
+    lane[i] = 5.0f;
+    float sum = 0.0f;
+    for (float const x : lane) sum += x;  // of whole numbers, exact
+    EXPECT_EQ(max_lanes<TypeParam>(load<TypeParam>(lane)), 5.0f) << i;
+    EXPECT_EQ(sum_lanes<TypeParam>(load<TypeParam>(lane)), sum) << i;
+  }
+}
+
 TYPED_TEST(Transpose, SumsOfRowsLandInTheirLanes) {
   dice d(1);
   for (int round = 0; round < 50; ++round) {

@@ -92,8 +92,10 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   bool const partial = seen == coverage::some;
   std::uint64_t const* const visible = partial ? word : nullptr;
   range const places{keys.begin - begin, keys.end - begin};
-  auto const each_run = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
-    for_each_run(call.kv, head, keys, visible, [&](kv_run const& run) ORIEL_INLINE_LAMBDA {
+  auto const each_run = [&](auto&& f)
+                            ORIEL_INLINE_LAMBDA { for_each_run(call.kv, head, keys, visible, f); };
+  auto const read_each = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
+    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA {
       if constexpr (requires { kernel.wants(run.*of); }) {
         if (kernel.wants_streams()) {
           return in_streams<typename Kernel::fetch>(call.kv, order, run, of, f);
@@ -104,7 +106,7 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
       }
     });
   };
-  each_run(&kv_run::k, [&](kv_run const& run) {
+  read_each(&kv_run::k, [&](kv_run const& run) {
     kernel.score(wide != nullptr ? wide->keys(run) : run, run.first - begin, rows.count);
   });
   if (call.score) {
@@ -116,11 +118,13 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   }
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);
-  kernel.accumulate(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
-    each_run(&kv_run::v, [&](kv_run const& run) {
-      f(wide != nullptr ? wide->values(run) : run, run.first - begin);
-    });
+  kernel.begin_values(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
+    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA { f(run, run.first - begin); });
   });
+  read_each(&kv_run::v, [&](kv_run const& run) {
+    kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
+  });
+  kernel.end_values(rows.count);
 }
 
 /// Calls f(token, q_head, row) for each row of a tile of kv head `head`.

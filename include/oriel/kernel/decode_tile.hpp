@@ -138,18 +138,14 @@ class decode_tile {
       vec<Arch> most = broadcast<Arch>(leaf_.m[r]);
       for (index i = begin; i < end; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
       float const top = max_lanes<Arch>(most);
-      if (top == -infinity) {
-        for (index i = begin; i < end; ++i) s[i] = 0.0f;
-        continue;
-      }
-      vec<Arch> const base = broadcast<Arch>(top);
+      vec<Arch> const base = broadcast<Arch>(top > lowest_score ? top : lowest_score);
       vec<Arch> sum = broadcast<Arch>(0.0f);
       for (index i = begin; i < end; i += lanes<Arch>) {
         vec<Arch> const p = exp2<Arch>(load<Arch>(s + i) - base);
         sum = sum + p;
         store<Arch>(s + i, p);
       }
-      vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(leaf_.m[r] - top));
+      vec<Arch> const shrink = exp2<Arch>(broadcast<Arch>(leaf_.m[r]) - base);
       vec<Arch> const grown = broadcast<Arch>(sum_lanes<Arch>(sum));
       store_partial<Arch>(leaf_.l + r, fma<Arch>(broadcast<Arch>(leaf_.l[r]), shrink, grown), 1);
       if (top == leaf_.m[r]) continue;  // the factor is 1
@@ -161,37 +157,41 @@ class decode_tile {
     }
   }
 
-  /// acc += P V for the keys at `places`: each_run(f) calls f(run, its place) for them in order.
+  /// Before the values of the keys at `places`: each_run(f) calls f(run, its place) for them, of
+  /// whose values that are multiplied as whole numbers it reads the scales.
   template <class Runs>
-  void accumulate(range places, int count, Runs&& each_run) noexcept {
-    rounded_functions const* whole = nullptr;  // of all values that are multiplied as such
+  void begin_values([[maybe_unused]] range places, [[maybe_unused]] int count,
+                    [[maybe_unused]] Runs&& each_run) noexcept {
+    whole_v_ = nullptr;
     if constexpr (has_words<Arch>) {
-      if (rounds_) {
-        each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
-          auto const* const own = rounding(run.v, leaf_.v_dim);
-          if (whole == nullptr && own != nullptr) values_.begin(whole = own, places);
-          if (own != nullptr && own == whole) values_.scales(run.slice(run.v, leaf_.v_dim), at);
-        });
-      }
-      if (whole != nullptr) values_.weigh(s_, count);
-    }
-    each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
-      row_slice const values = run.slice(run.v, leaf_.v_dim);
-      if (whole != nullptr && rounding(run.v, leaf_.v_dim) == whole) {
-        return values_.add(values, at, count);
-      }
-      if (run.v.reader.multiplies(leaf_.v_dim)) {
-        return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
-                                           leaf_.stride());
-      }
-      in_chunks(values, run.v, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
-        in_row_blocks<Arch>(count,
-                            [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                                ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+      if (!rounds_) return;
+      each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
+        auto const* const own = rounding(run.v, leaf_.v_dim);
+        if (whole_v_ == nullptr && own != nullptr) values_.begin(whole_v_ = own, places);
+        if (own != nullptr && own == whole_v_) values_.scales(run.slice(run.v, leaf_.v_dim), at);
       });
+      if (whole_v_ != nullptr) values_.weigh(s_, count);
+    }
+  }
+  /// acc += P V for the keys of `run`. Runs come in order.
+  void accumulate(kv_run const& run, index at, int count) noexcept {
+    row_slice const values = run.slice(run.v, leaf_.v_dim);
+    if (whole_v_ != nullptr && rounding(run.v, leaf_.v_dim) == whole_v_) {
+      return values_.add(values, at, count);
+    }
+    if (run.v.reader.multiplies(leaf_.v_dim)) {
+      return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
+                                         leaf_.stride());
+    }
+    in_chunks(values, run.v, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
+      in_row_blocks<Arch>(count,
+                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
     });
+  }
+  void end_values([[maybe_unused]] int count) noexcept {
     if constexpr (has_words<Arch>) {
-      if (whole != nullptr) values_.end(leaf_, count);
+      if (whole_v_ != nullptr) values_.end(leaf_, count);
     }
   }
 
@@ -281,10 +281,11 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   float* chunk_ = nullptr;
-  bool coded_ = false;             ///< may rows be stored otherwise than as floats?
-  bool rounds_ = false;            ///< may products be of whole numbers?
-  rounded_queries<Arch> whole_q_;  ///< Q, where products may be of whole numbers
-  rounded_values<Arch> values_;    ///< shared as the scores are
+  bool coded_ = false;                          ///< may rows be stored otherwise than as floats?
+  bool rounds_ = false;                         ///< may products be of whole numbers?
+  rounded_queries<Arch> whole_q_;               ///< Q, where products may be of whole numbers
+  rounded_values<Arch> values_;                 ///< shared as the scores are
+  rounded_functions const* whole_v_ = nullptr;  ///< of a tile's values that are whole numbers
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   bool wants_streams_ = false;

@@ -123,15 +123,14 @@ class flash_tile {
     }
   }
 
-  /// O^T += V^T P^T for values that are floats: each_run(f) calls f(run, its place) for them in
-  /// order.
   template <class Runs>
-  void accumulate(range /*places*/, int /*count*/, Runs&& each_run) noexcept {
-    each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
-      gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
-           next_v_);
-    });
+  ORIEL_INLINE void begin_values(range /*places*/, int /*count*/, Runs&& /*each_run*/) noexcept {}
+  /// O^T += V^T P^T for the values of `run`, floats. Runs come in order.
+  void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
+    gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
+         next_v_);
   }
+  ORIEL_INLINE void end_values(int /*count*/) noexcept {}
 
   /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.
   void end_leaf(int /*count*/) noexcept {
@@ -189,10 +188,9 @@ class flash_tile {
     for (index i = 0; i < v_dim_ * rows; ++i) state.o[i] = 0.0f;
   }
 
-  /// A maximum to subtract: where a row has seen no key, -inf - lowest stays -inf.
+  /// A maximum to subtract.
   ORIEL_INLINE static vec<Arch> at_least_lowest(vec<Arch> top) noexcept {
-    constexpr float lowest = std::numeric_limits<float>::lowest();
-    return max<Arch>(top, broadcast<Arch>(lowest));
+    return max<Arch>(top, broadcast<Arch>(lowest_score));
   }
 
   void gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,

@@ -95,6 +95,7 @@ class rounded_values {
     own.dim_ = v_dim;
     own.scale_ = memory.take<float>(saturating_mul(groups, keys));
     own.zero_ = memory.take<float>(saturating_mul(groups, keys));
+    own.largest_scale_ = memory.take<float>(keys);
     own.weight_ = memory.take<std::int16_t>(saturating_mul(rows, saturating_mul(groups, keys)));
     own.sum_ = memory.take<std::int32_t>(saturating_mul(rows > 0 ? rows + 1 : 0, v_dim));
     own.offset_ = memory.take<float>(saturating_mul(rows, groups));
@@ -121,6 +122,7 @@ class rounded_values {
   }
   /// Then the weights p [count, tile_keys] of all keys.
   void weigh(float const* p, int count) noexcept {
+    find_largest_scales();
     for (int r = 0; r < count; ++r, p += tile_keys) {
       if (of_->has_zero) {
         weigh_row<true>(p, r);
@@ -160,28 +162,34 @@ class rounded_values {
   ORIEL_INLINE void each_group(F&& f) const noexcept {
     for (index g = 0; g < groups_; ++g) f(g, scale_ + g * tile_keys, zero_ + g * tile_keys);
   }
+  /// Of each key, among all groups of channels.
+  ORIEL_INLINE void find_largest_scales() const noexcept {
+    for (index i = begin_; i < end_; i += lanes<Arch>) {
+      vec<Arch> most = broadcast<Arch>(0.0f);
+      each_group([&](index, float const* scale, float const*) ORIEL_INLINE_LAMBDA {
+        most = max<Arch>(magnitude<Arch>(load<Arch>(scale + i)), most);
+      });
+      store<Arch>(largest_scale_ + i, most);
+    }
+  }
   template <bool Zero>
   ORIEL_INLINE void weigh_row(float const* p, int r) noexcept {
     vec<Arch> most = broadcast<Arch>(0.0f);
-    each_group([&](index g, float const* scale, float const* zero) ORIEL_INLINE_LAMBDA {
-      vec<Arch> more = broadcast<Arch>(0.0f);  // NaN if a weight is not finite
-      for (index i = begin_; i < end_; i += lanes<Arch>) {
-        vec<Arch> const weight = load<Arch>(p + i);
-        vec<Arch> const x = weight * load<Arch>(scale + i);
-        if constexpr (Zero) more = fma<Arch>(weight, load<Arch>(zero + i), more);
-        more = fma<Arch>(x, broadcast<Arch>(0.0f), more);
-        most = max<Arch>(magnitude<Arch>(x), most);
-      }
-      offset_[r * groups_ + g] = sum_lanes<Arch>(more);
-    });
+    for (index i = begin_; i < end_; i += lanes<Arch>) {
+      most = max<Arch>(load<Arch>(p + i) * load<Arch>(largest_scale_ + i), most);
+    }
     auto const to = whole_scale::up_to<Arch>(most);
     unit_[r] = to.unit;
-    each_group([&](index g, float const* scale, float const*) ORIEL_INLINE_LAMBDA {
+    each_group([&](index g, float const* scale, float const* zero) ORIEL_INLINE_LAMBDA {
       std::int16_t* const weight = weight_ + (r * groups_ + g) * tile_keys;
+      vec<Arch> more = broadcast<Arch>(0.0f);  // NaN if a weight is not finite
       for (index i = begin_; i < end_; i += lanes<Arch>) {
         vec<Arch> const x = load<Arch>(p + i) * load<Arch>(scale + i);
         store_rounded<Arch>(weight + i, x * broadcast<Arch>(to.factor));
+        if constexpr (Zero) more = fma<Arch>(load<Arch>(p + i), load<Arch>(zero + i), more);
+        more = fma<Arch>(x, broadcast<Arch>(0.0f), more);
       }
+      offset_[r * groups_ + g] = sum_lanes<Arch>(more);
     });
   }
 
@@ -192,6 +200,7 @@ class rounded_values {
   index end_ = 0;
   float* scale_ = nullptr;          ///< [groups, tile_keys]
   float* zero_ = nullptr;           ///< [groups, tile_keys]
+  float* largest_scale_ = nullptr;  ///< [tile_keys]
   std::int16_t* weight_ = nullptr;  ///< [rows, groups, tile_keys]
   std::int32_t* sum_ =
       nullptr;               ///< [rows, v_dim], as rounded_functions::add orders them, and one row

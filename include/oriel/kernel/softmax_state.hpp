@@ -3,12 +3,17 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "oriel/simd/exp2.hpp"
 #include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {
+
+/// The least maximum that is subtracted from scores: where a row has seen no key, -inf less this
+/// stays -inf.
+inline constexpr float lowest_score = std::numeric_limits<float>::lowest();
 
 /// Softmax of some rows over the keys they have seen so far, scores in base 2:
 ///

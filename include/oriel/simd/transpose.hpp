@@ -137,22 +137,33 @@ ORIEL_INLINE void transpose_4x4(float const* from, index from_step, float* to,
 #endif
 }
 
-/// The largest of a register's lanes.
-template <class Arch>
-ORIEL_INLINE float max_lanes(vec<Arch> x) noexcept {
+namespace detail {
+
+/// f over a register's lanes, as a tree: each of the lower half with that half a register above.
+template <class Arch, class F>
+ORIEL_INLINE float fold_lanes(vec<Arch> x, F&& f) noexcept {
   float lane[lanes<Arch>];
   store<Arch>(lane, x);
-  for (int i = 1; i < lanes<Arch>; ++i) lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
+  unroll<rounds<Arch>>([&](int round) ORIEL_INLINE_LAMBDA {
+    int const half = lanes<Arch> >> (round + 1);
+    for (int i = 0; i < half; ++i) lane[i] = f(lane[i], lane[i + half]);
+  });
   return lane[0];
 }
 
-/// The sum of a register's lanes, in order.
+}  // namespace detail
+
+/// The largest of a register's lanes.
+template <class Arch>
+ORIEL_INLINE float max_lanes(vec<Arch> x) noexcept {
+  return detail::fold_lanes<Arch>(
+      x, [](float a, float b) ORIEL_INLINE_LAMBDA { return b > a ? b : a; });
+}
+
+/// The sum of a register's lanes.
 template <class Arch>
 ORIEL_INLINE float sum_lanes(vec<Arch> x) noexcept {
-  float lane[lanes<Arch>];
-  store<Arch>(lane, x);
-  for (int i = 1; i < lanes<Arch>; ++i) lane[0] += lane[i];
-  return lane[0];
+  return detail::fold_lanes<Arch>(x, [](float a, float b) ORIEL_INLINE_LAMBDA { return a + b; });
 }
 
 }  // namespace oriel::inline v0

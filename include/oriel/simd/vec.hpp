@@ -49,6 +49,7 @@ ORIEL_INLINE vec<Arch> fma(vec<Arch> a, vec<Arch> b, vec<Arch> c) noexcept {
 #endif
 }
 
+/// The larger of a and b. Where one is NaN: b on x86, NaN on Arm.
 template <class Arch>
 ORIEL_INLINE vec<Arch> max(vec<Arch> a, vec<Arch> b) noexcept {
 #if ORIEL_X86
