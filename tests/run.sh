@@ -32,13 +32,15 @@ quietly() {
   return "$code"
 }
 
-# configuration PRESET TARGET WHAT: configures, builds the target, runs the preset's tests.
+# configuration PRESET TARGET WHAT [CMAKE ARGUMENTS]: configures, builds the target, runs the
+# preset's tests.
 configuration() {
   local preset=$1 target=$2 what=$3 start=$SECONDS
+  shift 3
   is_wanted "$preset" || return 0
   current="configuration $preset"
   echo "== $preset: $what"
-  quietly "$log/$preset.configure" cmake --preset "$preset" -DORIEL_FETCH_DEPENDENCIES=ON
+  quietly "$log/$preset.configure" cmake --preset "$preset" -DORIEL_FETCH_DEPENDENCIES=ON "$@"
   quietly "$log/$preset.build" cmake --build --preset "$preset" --target "$target"
   quietly "$log/$preset.test" ctest --preset "$preset" --parallel "$jobs"
   echo "   $(grep -E 'tests passed|tests failed' "$log/$preset.test"), $((SECONDS - start)) s"
@@ -57,28 +59,12 @@ bash tests/install_packages.sh g++ cmake ninja-build clang libomp-dev clang-form
   libgtest-dev libgmock-dev libbenchmark-dev qemu-user
 bash examples/get_model.sh
 
-# --- other compilers, other xsimd, other instruction sets, sanitizers ----------------------------
-configuration clang all 'clang++, this machine, everything'
-if is_wanted tidy; then
-  current='configuration tidy'
-  echo '== tidy: clang-tidy over the headers'
-  quietly "$log/tidy" bash tests/tidy.sh || (($? == 77))
-  tail -n 1 "$log/tidy" | sed 's/^/   /'
-  ran=$((ran + 1))
+# --- other compilers, other instruction sets, sanitizers -----------------------------------------
+if is_wanted tidy; then                                 # a single process: beside the others
+  (quietly "$log/tidy" bash tests/tidy.sh || (($? == 77))) &
+  tidy=$!
 fi
-if is_wanted xsimd-latest; then
-  current='configuration xsimd-latest'
-  code=0
-  bash tests/get_xsimd.sh || code=$?
-  if ((code == 77)); then
-    skipped xsimd-latest 'see above'
-  elif ((code != 0)); then
-    exit "$code"
-  else
-    configuration xsimd-latest oriel_tests "what uses xsimd, with Debian 13's 13.2"
-  fi
-fi
-configuration no-contract oriel_tests 'kernels with -ffp-contract=off'
+configuration clang all 'clang++, this machine, everything but the benchmarks'
 configuration sse2 oriel_tests 'the library for SSE2, -fno-exceptions -fno-rtti'
 if has avx2 && has fma; then
   configuration v3 oriel_tests 'the library for x86-64-v3 (AVX2)'
@@ -90,7 +76,24 @@ if is_wanted aarch64; then
   bash tests/install_packages.sh g++-aarch64-linux-gnu googletest
   configuration aarch64 oriel_tests 'the library for 64-bit Arm (NEON), under qemu-user'
 fi
-configuration asan-ubsan oriel_tests 'address and undefined-behaviour sanitizers'
+if is_wanted asan-ubsan; then
+  current='configuration asan-ubsan'
+  code=0 xsimd='the installed xsimd'
+  bash tests/get_xsimd.sh || code=$?
+  ((code == 0 || code == 77)) || exit "$code"
+  latest=()
+  if ((code == 0)); then
+    xsimd="Debian 13's xsimd" latest=("-DFETCHCONTENT_SOURCE_DIR_XSIMD=$PWD/build/deps/xsimd-13")
+  fi
+  configuration asan-ubsan oriel_tests "sanitizers, -ffp-contract=off, $xsimd" "${latest[@]}"
+fi
+if is_wanted tidy; then
+  current='configuration tidy'
+  echo '== tidy: clang-tidy over the headers'
+  wait "$tidy"
+  tail -n 1 "$log/tidy" | sed 's/^/   /'
+  ran=$((ran + 1))
+fi
 
 # --- the release build, complete; ctest has the last word ----------------------------------------
 if is_wanted release; then

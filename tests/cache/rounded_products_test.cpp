@@ -36,7 +36,7 @@ struct rows_of {
       std::byte* const to = bytes.data() + i * stride;
       for (float& x : row) x = d.real();
       Codec{}.template encode<Arch>(row.data(), dim, 0, to);
-      Codec::template widen_scales<Arch>(to, dim, all.data());
+      Codec::template widen_parameters<Arch>(to, dim, all.data());
       for (index g = 0; g < groups; ++g) {
         scale.push_back(all[static_cast<std::size_t>(g)]);
         zero.push_back(Codec::has_zero ? all[static_cast<std::size_t>(groups + g)] : 0.0f);

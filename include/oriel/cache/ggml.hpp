@@ -92,7 +92,7 @@ struct ggml_blocks {
                           broadcast_pair<Arch>(0x80008u));
   }
   template <class Arch>
-  ORIEL_INLINE static void widen_scales(std::byte const* row, index dim, float* to) noexcept {
+  ORIEL_INLINE static void widen_parameters(std::byte const* row, index dim, float* to) noexcept {
     widen_apart<Arch, f16>(row, block_bytes, dim / block, to);
   }
   template <class Arch>

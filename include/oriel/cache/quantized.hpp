@@ -198,10 +198,6 @@ struct quantized {
     if constexpr (offset == 0) return code;
     return subtract<Arch>(code, broadcast_pair<Arch>(offset * 0x10001u));
   }
-  template <class Arch>
-  ORIEL_INLINE static void widen_scales(std::byte const* row, index dim, float* to) noexcept {
-    widen_parameters<Arch>(row, dim, to);
-  }
 
  private:
   /// The floats of a register of codes of the group that channel d belongs to.

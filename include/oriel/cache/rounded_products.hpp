@@ -17,7 +17,7 @@ namespace oriel::inline v0 {
 ///   whole<Arch, I>(row, d)       the I-th of those from channel d on: as many codes as a register
 ///                                has numbers of 16 bits, in parts of 16. The first parts of a
 ///                                chunk's registers lie behind one another, then the second ones
-///   widen_scales<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their
+///   widen_parameters<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their
 ///                                zeros
 /// so that channel d of group g is scale[g] * code[d] + zero[g]. The bodies stand apart, as those
 /// of coded_products.
@@ -110,7 +110,7 @@ struct rounded_products {
     index const each = groups * (Codec::has_zero ? 2 : 1);
     float of_rows[4 * (Channels > 0 ? 2 * (Channels / group) : most_parameters)];
     auto const widen = [&](index row, float* to) ORIEL_INLINE_LAMBDA {
-      Codec::template widen_scales<Arch>(rows.data + row * rows.stride, dim, to);
+      Codec::template widen_parameters<Arch>(rows.data + row * rows.stride, dim, to);
     };
     auto const to = [&](index n) ORIEL_INLINE_LAMBDA {
       return n < groups ? scale + n * between : zero + (n - groups) * between;
@@ -156,7 +156,7 @@ struct rounded_products {
         return rows.data + min_of(i + j, rows.count - 1) * rows.stride;
       };
       for (index j = 0; j < keys; ++j) {
-        Codec::template widen_scales<Arch>(row_at(j), dim, of_rows + j * each);
+        Codec::template widen_parameters<Arch>(row_at(j), dim, of_rows + j * each);
       }
       ORIEL_ROLLED
       for (index j = 0; j < keys; ++j) {

@@ -2,6 +2,8 @@
 // Queries and weights of the decode kernel as whole numbers, where a call may round.
 #pragma once
 
+#include <cstring>
+
 #include "oriel/cache/rounded_products.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
@@ -129,10 +131,8 @@ class rounded_values {
       } else {
         weigh_row<false>(p, r);
       }
-      for (index d = 0; d < dim_; d += lanes<Arch>) {
-        store_words<Arch>(sum_ + r * dim_ + d, broadcast_pair<Arch>(0));
-      }
     }
+    std::memset(sum_, 0, static_cast<std::size_t>(count * dim_) * sizeof *sum_);
   }
   /// Then the values, in any parts.
   ORIEL_INLINE void add(row_slice const& values, index at, int count) const noexcept {
