@@ -53,7 +53,7 @@ ORIEL_INLINE vec<Arch> power_of_2(vec<Arch> n) noexcept {
 }  // namespace detail
 
 /// 2^x lane by lane, for x <= 0: within 2 ulp for x in [-126, 0], exactly 1 at 0 and 0 at -inf;
-/// between, below -126, it falls to 0 and may flush. NaN stays NaN. Cost: 8 instructions on AVX-512.
+/// between, below -126, it falls to 0 and may flush. NaN stays NaN. 8 instructions on AVX-512.
 template <class Arch>
 ORIEL_INLINE vec<Arch> exp2(vec<Arch> x) noexcept {
 #if ORIEL_X86
