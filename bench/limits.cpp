@@ -54,8 +54,9 @@ constexpr index adds_per_step = 64;
   word_sink = x;
 }
 
-/// As many independent sums as hide the latency of a multiply-add, in registers throughout.
-constexpr index fma_steps = 1000;
+/// As many independent sums as hide the latency of a multiply-add, in registers throughout. A block
+/// takes some 50 us: to ask for a thread's own time is a system call of up to half a microsecond.
+constexpr index fma_steps = 16000;
 constexpr int fma_sums = oriel::register_count<arch> == 32 ? 24 : 12;
 constexpr double fma_flops = 2.0 * fma_steps * fma_sums * oriel::lanes<arch>;
 
