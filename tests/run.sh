@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSL-1.0
 # Installs what is missing (Debian, Ubuntu), builds, and runs every test, in every configuration;
 # the last is the complete release build, whose ctest summary ends the output. Stops at the first
-# failure with the configuration's name. Everything it makes lies in build/; a second run reuses it.
+# failure with the configuration's name (clang-tidy runs beside others and is looked at late).
+# Everything it makes lies in build/; a second run reuses it.
 #
 #   bash tests/run.sh                  everything
 #   bash tests/run.sh clang release    only these configurations, in the order below
@@ -15,7 +16,8 @@ mkdir -p "$log"
 wanted=" $* "
 ran=0
 current='set-up'
-trap 'code=$?; ((code == 0)) || echo "FAILED: $current" >&2' EXIT
+tidy=''
+trap 'code=$?; ((code == 0)) || echo "FAILED: $current" >&2; kill $tidy 2>/dev/null || true' EXIT
 
 is_wanted() { [[ $wanted == "  " || $wanted == *" $1 "* ]]; }
 
@@ -61,7 +63,7 @@ bash examples/get_model.sh
 
 # --- other compilers, other instruction sets, sanitizers -----------------------------------------
 if is_wanted tidy; then                                 # a single process: beside the others
-  (quietly "$log/tidy" bash tests/tidy.sh || (($? == 77))) &
+  bash tests/tidy.sh >"$log/tidy" 2>&1 &
   tidy=$!
 fi
 configuration clang all 'clang++, this machine, everything but the benchmarks'
@@ -78,19 +80,25 @@ if is_wanted aarch64; then
 fi
 if is_wanted asan-ubsan; then
   current='configuration asan-ubsan'
-  code=0 xsimd='the installed xsimd'
+  code=0 xsimd='the installed xsimd' directory=''
   bash tests/get_xsimd.sh || code=$?
   ((code == 0 || code == 77)) || exit "$code"
-  latest=()
   if ((code == 0)); then
-    xsimd="Debian 13's xsimd" latest=("-DFETCHCONTENT_SOURCE_DIR_XSIMD=$PWD/build/deps/xsimd-13")
+    xsimd="Debian 13's xsimd" directory=$PWD/build/deps/xsimd-13
   fi
-  configuration asan-ubsan oriel_tests "sanitizers, -ffp-contract=off, $xsimd" "${latest[@]}"
+  configuration asan-ubsan oriel_tests "sanitizers, -ffp-contract=off, $xsimd" \
+    "-DFETCHCONTENT_SOURCE_DIR_XSIMD=$directory"
 fi
 if is_wanted tidy; then
   current='configuration tidy'
   echo '== tidy: clang-tidy over the headers'
-  wait "$tidy"
+  code=0
+  wait "$tidy" || code=$?
+  tidy=''
+  if ((code != 0 && code != 77)); then
+    cat "$log/tidy"
+    exit "$code"
+  fi
   tail -n 1 "$log/tidy" | sed 's/^/   /'
   ran=$((ran + 1))
 fi

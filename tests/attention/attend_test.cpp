@@ -40,23 +40,24 @@ TEST(Attend, RowsWithoutKeysAreZeroAndMinusInfinity) {
 
 TEST(Attend, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  for (index const q_len : {1, 3, 60}) {      // either kernel
-    for (index const window : {1, 5, 300}) {  // a row that sees one key, some, or all
-      problem const p({.q_len = q_len,
-                       .kv_len = 300,
-                       .head_dim = 33,
-                       .kind = mask_kind::causal_window,
-                       .window = window});
-      answer const without = attend_anew(p.call());
-      index const odd = q_len / 2;
-      p.q.view.row(odd, 0)[20] = nan;
-      answer const got = attend_anew(p.call());
-      for (index d = 0; d < 33; ++d) {
-        EXPECT_TRUE(std::isnan(got.out.view.row(odd, 0)[d])) << q_len << " " << window << " " << d;
-      }
-      EXPECT_TRUE(std::isnan(*got.lse.view.row(odd, 0))) << q_len << " " << window;
-      for (range const others : {range{0, odd}, range{odd + 1, q_len}}) {
-        EXPECT_EQ(got.bits(others), without.bits(others)) << q_len << " " << window;
+  for (index const q_len : {1, 3, 60}) {       // either kernel
+    for (index const window : {1, 5, 2100}) {  // a row that sees one key, some, or leaves of them
+      for (index const workers : {1, 3}) {
+        SCOPED_TRACE(::testing::Message() << q_len << ", " << window << ", " << workers);
+        problem const p({.q_len = q_len,
+                         .kv_len = 2050,
+                         .head_dim = 33,
+                         .kind = mask_kind::causal_window,
+                         .window = window});
+        answer const without = attend_anew(p.call(), threads(workers));
+        index const odd = q_len / 2;
+        p.q.view.row(odd, 0)[20] = nan;
+        answer const got = attend_anew(p.call(), threads(workers));
+        for (index d = 0; d < 33; ++d) EXPECT_TRUE(std::isnan(got.out.view.row(odd, 0)[d])) << d;
+        EXPECT_TRUE(std::isnan(*got.lse.view.row(odd, 0)));
+        for (range const others : {range{0, odd}, range{odd + 1, q_len}}) {
+          EXPECT_EQ(got.bits(others), without.bits(others));
+        }
       }
     }
   }

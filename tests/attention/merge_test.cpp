@@ -91,6 +91,25 @@ TEST(Merge, NothingAndNothingIsNothing) {
   for_each_element(all.lse.view, [](float x) { EXPECT_EQ(x, -infinity); });
 }
 
+TEST(Merge, WhatIsNotANumberIsSeen) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  piece const a(1), none = piece().empty();
+  for (piece const* const other : {&a, &none}) {
+    piece const odd(3);
+    *odd.lse.view.row(2, 1) = nan;
+    for (auto const& got :
+         {merged({odd.part(), other->part()}), merged({other->part(), odd.part()})}) {
+      for (index t = 0; t < tokens; ++t) {
+        for (index h = 0; h < heads; ++h) {
+          bool const is_odd = t == 2 && h == 1;
+          EXPECT_EQ(std::isnan(*got.lse.view.row(t, h)), is_odd) << t << " " << h;
+          EXPECT_EQ(std::isnan(got.out.view.row(t, h)[0]), is_odd) << t << " " << h;
+        }
+      }
+    }
+  }
+}
+
 TEST(Merge, LargeLogitsStayFinite) {
   piece const a(1), b(2);
   for_each_element(a.lse.view, [](float& x) { x = 3e38f; });

@@ -359,6 +359,28 @@ TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
   EXPECT_EQ(second_to.bits(), attend_anew(second).bits());
 }
 
+TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
+  problem const p({.q_len = 1100, .kv_len = 1100, .head_dim = 8});
+  block_shape const shape{.block = 40, .blocks = 28, .kv_heads = 1, .head_dim = 8};
+  aligned_memory bytes(block_means::required_bytes(shape));
+  block_means means(bytes, shape);
+  ASSERT_TRUE(means.append(p.k.view).ok());
+  attention call = p.call();
+  call.select = moba(means, 3);
+  index const odd = 1097;
+  answer const without = attend_anew(call);
+  p.q.view.row(odd, 0)[5] = std::numeric_limits<float>::quiet_NaN();
+  for (range const part : {range{0, 1100}, {odd - 1, 1100}}) {  // gathered, and decoded
+    call.q = p.q.view.slice(part);
+    answer const got = attend_anew(call);
+    for (index d = 0; d < 8; ++d) {
+      EXPECT_TRUE(std::isnan(got.out.view.row(odd - part.begin, 0)[d])) << part.begin;
+    }
+    EXPECT_TRUE(std::isfinite(got.out.view.row(odd + 1 - part.begin, 0)[0])) << part.begin;
+    if (part.begin == 0) EXPECT_EQ(got.bits({0, odd}), without.bits({0, odd}));
+  }
+}
+
 /// At the paper's longest setting nothing grows with tokens x blocks: 5 % of q, k, v and out would
 /// be 430 MB.
 TEST(MobaBatch, ExtraBytesAtHalfAMillionTokens) {

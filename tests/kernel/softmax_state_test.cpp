@@ -77,6 +77,22 @@ TEST(SoftmaxState, TheIdentityChangesNothing) {
   }
 }
 
+TEST(SoftmaxState, WhatIsNotANumberIsMergedToo) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  for (float const m : {nan, -infinity, 1.0f}) {  // a maximum may leave NaN out, a sum does not
+    for (bool const other_is_empty : {false, true}) {
+      for (bool const from_left : {false, true}) {
+        owned_state a = owned_state(17).filled(1), b = owned_state(17).filled(2);
+        if (other_is_empty) (from_left ? b : a).s.reset(rows);
+        softmax_state<default_arch> const& odd = (from_left ? a : b).s;
+        odd.m[3] = m, odd.l[3] = nan;
+        a.s.merge(b.s, rows);
+        for (index r = 0; r < rows; ++r) EXPECT_EQ(std::isnan(a.s.l[r]), r == 3) << r;
+      }
+    }
+  }
+}
+
 TEST(SoftmaxState, MergeIsTheSumOfBoth) {
   for (index const dim : dims) {
     owned_state const a = owned_state(dim).filled(1);

@@ -34,7 +34,7 @@ enum class compute_choice {
   /// where no sum of |scale * code| over a key exceeds 1e33 and none of the maxima is below 1e-34.
   /// Everything else as exact, and the same bits still, but that rows which are shown through
   /// `joined` are multiplied as floats until they are stored. Where it rounds, all scores of a
-  /// query that is not finite are NaN, and a value that is infinite gives NaN in all channels.
+  /// query that is not finite are NaN, and an infinite scale of a value gives NaN in all channels.
   fast,
 };
 

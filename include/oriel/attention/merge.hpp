@@ -85,9 +85,10 @@ status merge(std::span<partial const> parts, output_view out,
         float const seen = *part.lse.row(t, h);
         top = seen > top ? seen : top;
       }
+      if (top == -infinity) top = 0.0f;  // no keys, or what is not a number
       double sum = 0.0;
       for (partial const& part : parts) {
-        if (top > -infinity) sum += std::exp(static_cast<double>(*part.lse.row(t, h)) - top);
+        sum += std::exp(static_cast<double>(*part.lse.row(t, h)) - top);
       }
       constexpr index together = 64;
       for (index from = 0; from < out.dim; from += together) {
@@ -108,7 +109,7 @@ status merge(std::span<partial const> parts, output_view out,
         });
       }
       if (wants_lse) {
-        *lse.row(t, h) = sum > 0.0 ? static_cast<float>(top + std::log(sum)) : -infinity;
+        *lse.row(t, h) = sum == 0.0 ? -infinity : static_cast<float>(top + std::log(sum));
       }
     }
   }

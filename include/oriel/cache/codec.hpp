@@ -25,7 +25,8 @@ namespace oriel::inline v0 {
 ///   parameters(dim), widen_parameters<Arch>(row, dim, to)   optional: floats of a row that `get`
 ///                                finds in coded_row::parameters (scales), and what writes them;
 ///                                at most 1024 for rows of 4096
-///   group, has_zero, code_chunk, whole, widen_parameters   optional: what `rounded_products` takes
+///   group, has_zero, code_chunk, whole   optional: with widen_parameters, what `rounded_products`
+///                                takes
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
 ///   tag                          optional: names the codec in saved bytes, below 2^24; one of your

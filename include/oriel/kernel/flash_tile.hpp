@@ -123,6 +123,7 @@ class flash_tile {
     }
   }
 
+  /// The decode kernel's; here there is nothing to do.
   template <class Runs>
   ORIEL_INLINE void begin_values(range /*places*/, int /*count*/, Runs&& /*each_run*/) noexcept {}
   /// O^T += V^T P^T for the values of `run`, floats. Runs come in order.

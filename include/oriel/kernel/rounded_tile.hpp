@@ -19,7 +19,7 @@ struct whole_scale {
   float unit = 0.0f;
 
   /// For those whose magnitudes are at most the largest lane of `most`, or 1e-34. If that is
-  /// infinite, unit is NaN.
+  /// infinite, unit is NaN; no lane may be NaN.
   template <class Arch>
   ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
     float const top = max_lanes<Arch>(most);

@@ -57,10 +57,11 @@ struct softmax_state {
   /// This state, then the keys of `next`.
   void merge(softmax_state const& next, index rows) const noexcept {
     for (index r = 0; r < rows; ++r) {
+      if (next.l[r] == 0.0f) continue;  // no key
       float const top = m[r] < next.m[r] ? next.m[r] : m[r];
-      if (top == -infinity) continue;
-      vec<Arch> const a = exp2<Arch>(broadcast<Arch>(m[r] - top));
-      vec<Arch> const b = exp2<Arch>(broadcast<Arch>(next.m[r] - top));
+      float const base = top > lowest_score ? top : lowest_score;
+      vec<Arch> const a = exp2<Arch>(broadcast<Arch>(m[r] - base));
+      vec<Arch> const b = exp2<Arch>(broadcast<Arch>(next.m[r] - base));
       float* const own = acc + r * stride();
       float const* const other = next.acc + r * stride();
       for (index d = 0; d < stride(); d += lanes<Arch>) {

@@ -15,7 +15,7 @@ ORIEL_INLINE vec<Arch> tanh(xsimd::batch<float, Arch> x) noexcept {
   constexpr float two_log2_e = 2.8853900817779268f;
   vec<Arch> const zero = broadcast<Arch>(0.0f);
   vec<Arch> const positive = max<Arch>(zero - x, x);
-  // At most 2^30: there tanh is 1. (max yields its second argument where one is NaN.)
+  // At most 2^30: there tanh is 1. (NaN as the second argument of max stays.)
   vec<Arch> const t =
       zero - max<Arch>(broadcast<Arch>(-30.0f), zero - positive * broadcast<Arch>(two_log2_e));
   vec<Arch> const n = floor<Arch>(t);

@@ -153,7 +153,7 @@ ORIEL_INLINE float fold_lanes(vec<Arch> x, F&& f) noexcept {
 
 }  // namespace detail
 
-/// The largest of a register's lanes.
+/// The largest of a register's lanes, any of them if one is NaN.
 template <class Arch>
 ORIEL_INLINE float max_lanes(vec<Arch> x) noexcept {
   return detail::fold_lanes<Arch>(
