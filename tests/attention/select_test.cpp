@@ -377,7 +377,9 @@ TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
       EXPECT_TRUE(std::isnan(got.out.view.row(odd - part.begin, 0)[d])) << part.begin;
     }
     EXPECT_TRUE(std::isfinite(got.out.view.row(odd + 1 - part.begin, 0)[0])) << part.begin;
-    if (part.begin == 0) EXPECT_EQ(got.bits({0, odd}), without.bits({0, odd}));
+    if (part.begin == 0) {
+      EXPECT_EQ(got.bits({0, odd}), without.bits({0, odd}));
+    }
   }
 }
 
