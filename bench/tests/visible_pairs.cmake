@@ -2,6 +2,29 @@
 # oriel_bench: the right answers, and how many pairs are visible.
 include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 
+# Runs the cases of a list, each with a right answer, as many visible pairs as another list says and
+# a positive number for each further counter; leaves what was printed in `out`.
+function(expect_pairs of_cases of_counts)
+  set(arguments --benchmark_format=json --benchmark_min_time=0.001)
+  foreach(case IN LISTS ${of_cases})
+    list(APPEND arguments --case "${case}")
+  endforeach()
+  run("${BENCH}" ${arguments})
+  expect_equal("exit status of ${of_cases}" "${status}" 0)
+  set(row 0)
+  foreach(case expected IN ZIP_LISTS ${of_cases} ${of_counts})
+    string(JSON counted GET "${out}" benchmarks ${row} visible_pairs)
+    if(NOT counted EQUAL expected)
+      message(FATAL_ERROR "visible_pairs of '${case}' is ${counted}, expected ${expected}")
+    endif()
+    foreach(counter IN LISTS ARGN)
+      expect_positive("${out}" benchmarks ${row} ${counter})
+    endforeach()
+    math(EXPR row "${row} + 1")
+  endforeach()
+  set(out "${out}" PARENT_SCOPE)
+endfunction()
+
 # Every mask and score: right answers, and pairs as counted one by one from the masks' definitions.
 set(masks
   "prefill mask=causal+chunk:64 len=300 heads=4:2 dim=16"
@@ -38,21 +61,7 @@ set(masks
 set(pairs
   9310 25844 10254 22560 2955 47565 19901 39502 3220 46100 20096 8224 1159 26565 6981 45150 8565
   22995 9310 9310 38775 19715 90000 11325 11325 11325 270 76 511 51 704)
-set(arguments_of_masks --benchmark_format=json --benchmark_min_time=0.001)
-foreach(case IN LISTS masks)
-  list(APPEND arguments_of_masks --case "${case}")
-endforeach()
-run("${BENCH}" ${arguments_of_masks})
-expect_equal("exit status of the masks" "${status}" 0)
-foreach(case expected IN ZIP_LISTS masks pairs)
-  list(FIND masks "${case}" row)
-  string(JSON counted GET "${out}" benchmarks ${row} visible_pairs)
-  if(NOT counted EQUAL expected)
-    message(FATAL_ERROR "visible_pairs of '${case}' is ${counted}, expected ${expected}")
-  endif()
-  expect_positive("${out}" benchmarks ${row} pct_of_peak)
-  expect_positive("${out}" benchmarks ${row} mask_bytes)
-endforeach()
+expect_pairs(masks pairs pct_of_peak mask_bytes)
 string(JSON dense GET "${out}" benchmarks 0 dense_mask_bytes)
 string(JSON ours GET "${out}" benchmarks 0 mask_bytes)
 if(NOT dense EQUAL 90000 OR ours GREATER 128)
@@ -69,23 +78,8 @@ set(choosing
   "decode kv=100 heads=4:2 dim=16 block=64 topk=3"
   "decode mask=causal+window:700 kv=1500 source=rolling heads=4:2 dim=16 block=64 topk=3")
 set(pairs 20958 4830 210 1876 156 100 154)
-set(arguments_of_choosing --benchmark_format=json --benchmark_min_time=0.001)
-foreach(case IN LISTS choosing)
-  list(APPEND arguments_of_choosing --case "${case}")
-endforeach()
-run("${BENCH}" ${arguments_of_choosing})
-expect_equal("exit status of block selection" "${status}" 0)
-foreach(case expected IN ZIP_LISTS choosing pairs)
-  list(FIND choosing "${case}" row)
-  string(JSON counted GET "${out}" benchmarks ${row} visible_pairs)
-  if(NOT counted EQUAL expected)
-    message(FATAL_ERROR "visible_pairs of '${case}' is ${counted}, expected ${expected}")
-  endif()
-  foreach(counter pct_of_peak pct_of_stream extra_pct dense_seconds moba_seconds speedup ideal
-          reached means_seconds means_bytes)
-    expect_positive("${out}" benchmarks ${row} ${counter})
-  endforeach()
-endforeach()
+expect_pairs(choosing pairs pct_of_peak pct_of_stream extra_pct dense_seconds moba_seconds speedup
+             ideal reached means_seconds means_bytes)
 string(JSON ideal GET "${out}" benchmarks 0 ideal)
 if(ideal LESS 2.154 OR ideal GREATER 2.155)  # 45150 / 20958
   message(FATAL_ERROR "ideal is ${ideal}, expected 2.1543")
