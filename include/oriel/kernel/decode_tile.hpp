@@ -138,7 +138,7 @@ class decode_tile {
       vec<Arch> most = broadcast<Arch>(leaf_.m[r]);
       for (index i = begin; i < end; i += lanes<Arch>) most = max<Arch>(most, load<Arch>(s + i));
       float const top = max_lanes<Arch>(most);
-      vec<Arch> const base = broadcast<Arch>(top > lowest_score ? top : lowest_score);
+      vec<Arch> const base = broadcast<Arch>(at_least_lowest(top));
       vec<Arch> sum = broadcast<Arch>(0.0f);
       for (index i = begin; i < end; i += lanes<Arch>) {
         vec<Arch> const p = exp2<Arch>(load<Arch>(s + i) - base);
@@ -162,21 +162,22 @@ class decode_tile {
   template <class Runs>
   void begin_values([[maybe_unused]] range places, [[maybe_unused]] int count,
                     [[maybe_unused]] Runs&& each_run) noexcept {
-    whole_v_ = nullptr;
+    values_.clear();
     if constexpr (has_words<Arch>) {
       if (!rounds_) return;
       each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
         auto const* const own = rounding(run.v, leaf_.v_dim);
-        if (whole_v_ == nullptr && own != nullptr) values_.begin(whole_v_ = own, places);
-        if (own != nullptr && own == whole_v_) values_.scales(run.slice(run.v, leaf_.v_dim), at);
+        if (own == nullptr) return;
+        if (values_.of() == nullptr) values_.begin(own, places);
+        if (values_.of() == own) values_.scales(run.slice(run.v, leaf_.v_dim), at);
       });
-      if (whole_v_ != nullptr) values_.weigh(s_, count);
+      if (values_.of() != nullptr) values_.weigh(s_, count);
     }
   }
   /// acc += P V for the keys of `run`. Runs come in order.
   void accumulate(kv_run const& run, index at, int count) noexcept {
     row_slice const values = run.slice(run.v, leaf_.v_dim);
-    if (whole_v_ != nullptr && rounding(run.v, leaf_.v_dim) == whole_v_) {
+    if (values_.of() != nullptr && values_.of() == rounding(run.v, leaf_.v_dim)) {
       return values_.add(values, at, count);
     }
     if (run.v.reader.multiplies(leaf_.v_dim)) {
@@ -191,7 +192,7 @@ class decode_tile {
   }
   void end_values([[maybe_unused]] int count) noexcept {
     if constexpr (has_words<Arch>) {
-      if (whole_v_ != nullptr) values_.end(leaf_, count);
+      if (values_.of() != nullptr) values_.end(leaf_, count);
     }
   }
 
@@ -281,11 +282,10 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   float* chunk_ = nullptr;
-  bool coded_ = false;                          ///< may rows be stored otherwise than as floats?
-  bool rounds_ = false;                         ///< may products be of whole numbers?
-  rounded_queries<Arch> whole_q_;               ///< Q, where products may be of whole numbers
-  rounded_values<Arch> values_;                 ///< shared as the scores are
-  rounded_functions const* whole_v_ = nullptr;  ///< of a tile's values that are whole numbers
+  bool coded_ = false;             ///< may rows be stored otherwise than as floats?
+  bool rounds_ = false;            ///< may products be of whole numbers?
+  rounded_queries<Arch> whole_q_;  ///< Q, where products may be of whole numbers
+  rounded_values<Arch> values_;    ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   bool wants_streams_ = false;

@@ -105,7 +105,7 @@ class flash_tile {
       }
       for (; i < places.end; ++i) most[0] = max<Arch>(most[0], load<Arch>(s + i * rows));
       vec<Arch> const top = max<Arch>(max<Arch>(most[0], most[1]), max<Arch>(most[2], most[3]));
-      vec<Arch> const base = at_least_lowest(top);
+      vec<Arch> const base = at_least_lowest<Arch>(top);
       vec<Arch> const shrink = exp2<Arch>(old - base);
       vec<Arch> sum = load<Arch>(leaf_.l + j) * shrink;
       for (i = places.begin; i < places.end; ++i) {
@@ -144,7 +144,7 @@ class flash_tile {
       vec<Arch> const own = load<Arch>(total_.m + j);
       vec<Arch> const next = load<Arch>(leaf_.m + j);
       vec<Arch> const top = max<Arch>(own, next);
-      vec<Arch> const base = at_least_lowest(top);
+      vec<Arch> const base = at_least_lowest<Arch>(top);
       vec<Arch> const a = exp2<Arch>(own - base);
       vec<Arch> const b = exp2<Arch>(next - base);
       auto const merge = [&](float* to, float const* from) ORIEL_INLINE_LAMBDA {
@@ -187,11 +187,6 @@ class flash_tile {
   void reset(lane_state const& state) const noexcept {
     for (int r = 0; r < rows; ++r) state.m[r] = -infinity, state.l[r] = 0.0f;
     for (index i = 0; i < v_dim_ * rows; ++i) state.o[i] = 0.0f;
-  }
-
-  /// A maximum to subtract.
-  ORIEL_INLINE static vec<Arch> at_least_lowest(vec<Arch> top) noexcept {
-    return max<Arch>(top, broadcast<Arch>(lowest_score));
   }
 
   void gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,

@@ -105,6 +105,9 @@ class rounded_values {
     return own;
   }
 
+  /// What multiplies the values of the tile, or null: none are multiplied as whole numbers.
+  ORIEL_INLINE rounded_functions const* of() const noexcept { return of_; }
+  ORIEL_INLINE void clear() noexcept { of_ = nullptr; }
   /// The keys at `places` of a tile, whose values some have of a kind that `of` multiplies.
   void begin(rounded_functions const* of, range places) noexcept {
     of_ = of;

@@ -11,9 +11,16 @@
 
 namespace oriel::inline v0 {
 
-/// The least maximum that is subtracted from scores: where a row has seen no key, -inf less this
-/// stays -inf.
+/// The least maximum that is subtracted from scores.
 inline constexpr float lowest_score = std::numeric_limits<float>::lowest();
+/// A maximum to subtract: where a row has seen no key, -inf less it stays -inf.
+ORIEL_INLINE float at_least_lowest(float top) noexcept {
+  return top > lowest_score ? top : lowest_score;
+}
+template <class Arch>
+ORIEL_INLINE vec<Arch> at_least_lowest(vec<Arch> top) noexcept {
+  return max<Arch>(top, broadcast<Arch>(lowest_score));
+}
 
 /// Softmax of some rows over the keys they have seen so far, scores in base 2:
 ///
@@ -59,7 +66,7 @@ struct softmax_state {
     for (index r = 0; r < rows; ++r) {
       if (next.l[r] == 0.0f) continue;  // no key
       float const top = m[r] < next.m[r] ? next.m[r] : m[r];
-      float const base = top > lowest_score ? top : lowest_score;
+      float const base = at_least_lowest(top);
       vec<Arch> const a = exp2<Arch>(broadcast<Arch>(m[r] - base));
       vec<Arch> const b = exp2<Arch>(broadcast<Arch>(next.m[r] - base));
       float* const own = acc + r * stride();
