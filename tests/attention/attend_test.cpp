@@ -63,6 +63,33 @@ TEST(Attend, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
   }
 }
 
+TEST(Attend, AValueThatIsNotFiniteReachesTheRowsThatSeeItOnly) {
+  for (index const q_len : {3, 60}) {            // either kernel
+    for (index const at : {1995, 2046, 2049}) {  // in another leaf, or hidden from most
+      for (float const odd : {infinity, std::numeric_limits<float>::quiet_NaN()}) {
+        SCOPED_TRACE(::testing::Message() << q_len << ", " << at << ", " << odd);
+        problem const p({.q_len = q_len,
+                         .kv_len = 2050,
+                         .head_dim = 33,
+                         .kind = mask_kind::causal_window,
+                         .window = 30});
+        answer const without = attend_anew(p.call());
+        p.v.view.row(at, 0)[20] = odd;
+        for (index const workers : {1, 3}) {
+          answer const got = attend_anew(p.call(), threads(workers));
+          for (index t = 0; t < q_len; ++t) {
+            if (p.call().mask.visible(2050 - q_len + t, at)) {
+              EXPECT_FALSE(std::isfinite(got.out.view.row(t, 0)[20])) << t;
+            } else {
+              EXPECT_EQ(got.bits({t, t + 1}), without.bits({t, t + 1})) << t;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(Attend, TakesAnyScale) {
   problem const p({.q_len = 20, .kv_len = 50, .q_heads = 2, .kv_heads = 2, .head_dim = 16});
   for (float const scale : {0.0f, -0.5f, 1.0f, 3.0f}) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Rows that attend to blocks of their choice.
+#include <utility>
+
 #include "oriel/attention/attend.hpp"
 #include "oriel/attention/merge.hpp"
 #include "oriel/cache/joined.hpp"
@@ -380,6 +382,50 @@ TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
     if (part.begin == 0) {
       EXPECT_EQ(got.bits({0, odd}), without.bits({0, odd}));
     }
+  }
+}
+
+/// Rows that walk over all keys, the others' blocks hidden; rows that are gathered; and decode.
+TEST(MobaOddly, AValueThatIsNotFiniteReachesTheRowsThatSeeItOnly) {
+  problem const p({.q_len = 1100, .kv_len = 1100, .q_heads = 2, .kv_heads = 1, .head_dim = 8});
+  block_shape const shape{.block = 40, .blocks = 28, .kv_heads = 1, .head_dim = 8};
+  aligned_memory bytes(block_means::required_bytes(shape));
+  block_means means(bytes, shape);
+  ASSERT_TRUE(means.append(p.k.view).ok());
+  attention call = p.call();
+  call.select = moba(means, 3);
+  index const parts[] = {0, 1097};
+  std::vector<answer> without;
+  for (index const begin : parts) {
+    call.q = p.q.view.slice({begin, 1100});
+    without.push_back(attend_anew(call));
+  }
+  for (index const at : {130, 600, 1098}) {
+    float& x = p.v.view.row(at, 0)[5];
+    float const kept = std::exchange(x, infinity);
+    for (index i = 0; i < 2; ++i) {
+      call.q = p.q.view.slice({parts[i], 1100});
+      answer const got = attend_anew(call);
+      exact_answer const want(call);
+      index others = 0;
+      for (index t = 0; t < call.q.tokens; ++t) {
+        for (index h = 0; h < 2; ++h) {
+          float const* const row = got.out.view.row(t, h);
+          bool const sees = !std::isfinite(want.out[static_cast<std::size_t>((t * 2 + h) * 8 + 5)]);
+          others += sees ? 0 : 1;
+          for (index d = 0; d < 8; ++d) {
+            if (sees && d == 5) {
+              EXPECT_FALSE(std::isfinite(row[d])) << at << ", token " << t;
+            } else {
+              EXPECT_EQ(row[d], without[static_cast<std::size_t>(i)].out.view.row(t, h)[d])
+                  << at << ", token " << t << ", " << d;
+            }
+          }
+        }
+      }
+      EXPECT_GT(others, 0);
+    }
+    x = kept;
   }
 }
 

@@ -2,80 +2,11 @@
 // One block of tiles over its keys: where masks and sources meet the kernels.
 #pragma once
 
+#include "oriel/attention/chosen_tile.hpp"
 #include "oriel/attention/partition.hpp"
 #include "oriel/attention/tile_runs.hpp"
 
 namespace oriel::inline v0::detail {
-
-/// The rows of kv head `head` from place `dense` on choose their blocks. `wide` [together,
-/// head_dim] is for queries that are not floats.
-template <class Arch>
-void choose_blocks(attention const& call, index head, row_tile const& rows, int dense,
-                   choices const& own, float* wide) noexcept {
-  constexpr int together = 64;
-  static_assert(together <= worker_scratch<Arch>::asking_rows);
-  choosing_row asking[together];
-  range const held = call.kv.positions();
-  range const lost = call.kv.lost();
-  for (int first = dense; first < rows.count; first += together) {
-    int const end = static_cast<int>(min_of(first + together, rows.count));
-    for (int r = first; r < end; ++r) {
-      index const q_head = call.heads().first_q_head(head) + rows.head(r);
-      asking[r - first] = {
-          query_row<Arch>(call.q, rows.token(r), q_head, wide + (r - first) * call.q.dim),
-          rows.position(r),
-          q_head,
-          head,
-          held,
-          lost};
-      own.next[r] = 0;
-    }
-    call.select.choose({asking, static_cast<std::size_t>(end - first)},
-                       own.chosen + first * own.most, own.count + first);
-  }
-}
-
-/// A row tile whose rows from place `dense` on chose their blocks.
-struct chosen_tile {
-  choices own;
-  int dense = 0;
-  index block = -1;          ///< the last one that was asked for
-  std::uint64_t takers = 0;  ///< rows that see it
-
-  /// The rows that see block `now`; blocks are asked for in ascending order.
-  ORIEL_INLINE std::uint64_t takers_of(row_tile const& rows, index now) noexcept {
-    if (now == block) return takers;
-    block = now;
-    takers = dense == 0 ? 0 : ~std::uint64_t{0} >> (64 - dense);
-    for (int r = dense; r < rows.count; ++r) {
-      while (own.at(r) < now) ++own.next[r];  // blocks that were not asked for
-      bool const takes = own.at(r) == now;
-      own.next[r] += takes ? 1 : 0;
-      takers |= std::uint64_t{takes} << r;
-    }
-    return takers;
-  }
-
-  /// Clears the bits of the rows that did not choose a key's block. What the mask shows, `seen`, is
-  /// in `word` where it is coverage::some.
-  ORIEL_INLINE coverage hide_others(attention const& call, row_tile const& rows, range keys,
-                                    coverage seen, std::uint64_t* word) noexcept {
-    index const size = call.select.block();
-    std::uint64_t const every = ~std::uint64_t{0} >> (64 - rows.count);
-    coverage shown = coverage::none;
-    for (range part{keys.begin, 0}; part.begin < keys.end; part.begin = part.end) {
-      index const now = round_down(part.begin, size) / size;
-      part.end = min_of(keys.end, saturating_add(now * size, size));
-      std::uint64_t const see = takers_of(rows, now);
-      if (seen == coverage::all && part == keys && see == every) return coverage::all;
-      if (see != 0) shown = coverage::some;
-      for (index i = part.begin - keys.begin; i < part.end - keys.begin; ++i) {
-        word[i] = seen == coverage::all ? see : word[i] & see;
-      }
-    }
-    return shown;
-  }
-};
 
 /// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches; of rows that
 /// choose, in the blocks of their choice. Hidden tiles are never loaded, fully visible ones never
@@ -272,6 +203,34 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
   }
 }
 
+/// The state of row tile `i` of a group from its kernel, which has attended to `leaves`, in `to`.
+/// A value that a row doesn't see has the weight 0 there, which leaves NaN of one that is not
+/// finite: such rows attend again, each alone, where nothing is read that it doesn't see.
+template <class Arch, class Kernel>
+void end_tile(Kernel& kernel, worker_scratch<Arch>& scratch, attention const& call,
+              tile_group const& g, int i, key_ranges const& leaves,
+              softmax_state<Arch> const& to) noexcept {
+  int const count = g.rows[i].count;
+  kernel.end(to, count);
+  if (count == 1 || to.is_finite(count)) return;
+  for (int r = 0; r < count; ++r) {
+    softmax_state<Arch> const own = to.from(r);
+    if (own.l[0] != own.l[0] || own.is_finite(1)) continue;  // NaN of the row's own
+    row_tile const row = g.rows[i].part(r, r + 1, 0);
+    key_ranges const reach = intersect(reach_of(call, row), g.reach[i]);
+    chosen_tile chosen;
+    bool const chooses = g.chosen[i] != nullptr && r >= g.chosen[i]->dense;
+    if (chooses) {
+      chosen.own = g.chosen[i]->own.from(r);
+      chosen.own.next[0] = 0;
+    }
+    tile_group alone{.decode = g.decode};
+    alone.add(row, g.head[i], reach, chooses ? &chosen : nullptr);
+    attend_tiles(&kernel, scratch, call, alone, leaves);
+    kernel.end(own, 1);
+  }
+}
+
 /// A block of tiles. The result goes to `split`, the state of a block's leaf, or is written where
 /// there is none.
 template <class Arch, class Kernel>
@@ -294,7 +253,7 @@ void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
   attend_tiles(kernels, scratch, call, g, leaves);
   for (int i = 0; i < g.count; ++i) {
     softmax_state<Arch> const& state = split != nullptr ? *split : scratch.state;
-    kernels[i].end(state, g.rows[i].count);
+    end_tile(kernels[i], scratch, call, g, i, leaves, state);
     if (split == nullptr) write_rows(call, g.head[i], g.rows[i], state);
   }
 }
@@ -337,9 +296,10 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
       }
       if (g.any.empty()) continue;  // the mask hides the block
       if (done >= takers && later != INT64_MAX) g.next = held_part(call.kv, block_at(later));
-      attend_tiles(kernels, scratch, call, g, leaves_of(g.any));
+      key_ranges const leaves = leaves_of(g.any);
+      attend_tiles(kernels, scratch, call, g, leaves);
       for (int i = 0; i < g.count; ++i) {
-        kernels[i].end(scratch.state, g.rows[i].count);
+        end_tile(kernels[i], scratch, call, g, i, leaves, scratch.state);
         for (int r = 0; r < g.rows[i].count; ++r) {
           own.state.from(own.list[first + i * b.cut.tile_rows + r]).merge(scratch.state.from(r), 1);
         }

@@ -59,8 +59,8 @@ enum class compute_choice {
 /// later (merge.hpp) leave it out. Source: OpenAI 2025 (gpt-oss), arXiv:2508.10925, section 2.
 ///
 /// A NaN in a query, or in a key that its row sees, makes that row's results NaN and no other's. A
-/// value that is not finite reaches the rows that see it, and may reach rows computed with them,
-/// for which its weight is 0. What no row sees is not read.
+/// value that is not finite reaches the rows that see it and no others (rows that are computed with
+/// them are computed again, alone). What no row sees is not read.
 ///
 /// A plain value: it copies views, masks and functors and refers to caches, in the same way for
 /// every instruction set. What masks and functors refer to must stay as it is during the call.

@@ -61,6 +61,21 @@ struct softmax_state {
     for (index i = 0; i < rows * stride(); ++i) acc[i] = 0.0f;
   }
 
+  /// Are all sums of values finite?
+  bool is_finite(index rows) const noexcept {
+    constexpr int chains = 4;
+    vec<Arch> zero[chains];  // NaN where something is not
+    unroll<chains>([&](int c) ORIEL_INLINE_LAMBDA { zero[c] = broadcast<Arch>(0.0f); });
+    index const end = rows * stride();
+    index i = 0;
+    auto const look = [&](int c) ORIEL_INLINE_LAMBDA {
+      zero[c] = fma<Arch>(load<Arch>(acc + i + c * lanes<Arch>), broadcast<Arch>(0.0f), zero[c]);
+    };
+    for (; i + chains * lanes<Arch> <= end; i += chains * lanes<Arch>) unroll<chains>(look);
+    for (; i < end; i += lanes<Arch>) look(0);
+    return sum_lanes<Arch>((zero[0] + zero[1]) + (zero[2] + zero[3])) == 0.0f;
+  }
+
   /// This state, then the keys of `next`.
   void merge(softmax_state const& next, index rows) const noexcept {
     for (index r = 0; r < rows; ++r) {
