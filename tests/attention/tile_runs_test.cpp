@@ -172,11 +172,11 @@ TEST(InParts, ANearRowIsOneOfTheSameHead) {
 /// Where rows are asked for, in the order in which rows are read.
 struct recorded_fetch {
   static inline std::vector<std::pair<std::byte const*, index>> rows_of;
-  static inline index lines_asked = 0;
+  static inline index rows_asked = 0;
   recorded_fetch() = default;
   recorded_fetch(stored_rows const& rows, index count) { rows_of.emplace_back(rows.data, count); }
-  static index lines_in(index rows) { return rows; }
-  static void lines(index count) { lines_asked += count; }
+  static index turns_for(index rows) { return rows; }
+  static void turns(index count) { rows_asked += count; }
 };
 
 TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
@@ -185,7 +185,7 @@ TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
   detail::key_order const order{.held = {0, 300}, .lost = {}, .end = 300};
   auto const reads = [&](index first, index rows, stored_rows kv_run::*of) {
     recorded_fetch::rows_of.clear();
-    recorded_fetch::lines_asked = 0;
+    recorded_fetch::rows_asked = 0;
     kv_run run = source.run_at(0, first);
     run.rows = rows;
     index next = first;
@@ -194,10 +194,10 @@ TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
       EXPECT_EQ((part.*of).data, (source.run_at(0, next).*of).data);
       EXPECT_EQ(part.rows, min_of(16, first + rows - next));
       next += part.rows;
-      EXPECT_EQ(recorded_fetch::lines_asked, next - first) << "before they are read";
+      EXPECT_EQ(recorded_fetch::rows_asked, next - first) << "before they are read";
     });
     EXPECT_EQ(next, first + rows);
-    EXPECT_EQ(recorded_fetch::lines_asked, rows);
+    EXPECT_EQ(recorded_fetch::rows_asked, rows);
     return recorded_fetch::rows_of;
   };
   using asked = std::vector<std::pair<std::byte const*, index>>;

@@ -8,21 +8,21 @@ namespace {
 
 using fetch = row_fetch<default_arch>;
 
-TEST(RowFetch, AsksForEveryLineOnceAndThenNoMore) {
+TEST(RowFetch, AsksForEveryLineInTurnsOfEightAndThenNoMore) {
   for (index const count : {1, 7, 8, 9, 128}) {
     for (index const dim : {1, 16, 17, 128}) {
       // Asking for any address is harmless.
       fetch rows(stored_rows::of(nullptr, 1000, dim), count);
-      EXPECT_EQ(rows.lines_in(count), count * ((dim + 15) / 16));
-      EXPECT_GE(rows.left(), rows.lines_in(count));
-      EXPECT_LE(rows.left(), rows.lines_in(count + 7)) << "rounded up to eight rows";
+      index const lines = (dim + 15) / 16;
       index const all = rows.left();
-      rows.line();
-      rows.lines(all / 2);
-      EXPECT_EQ(rows.left(), all - all / 2 - 1);
-      rows.lines(all);
+      EXPECT_EQ(all, (count + 7) / 8 * lines) << "a line of each of eight parts";
+      EXPECT_EQ(rows.turns_for(count), (count * lines + 7) / 8);
+      rows.turn();
+      rows.turns(all / 2);
+      EXPECT_EQ(rows.left(), max_of(0, all - all / 2 - 1));
+      rows.turns(all);
       EXPECT_EQ(rows.left(), 0);
-      rows.line();
+      rows.turn();
       EXPECT_EQ(rows.left(), 0);
     }
   }
@@ -31,8 +31,8 @@ TEST(RowFetch, AsksForEveryLineOnceAndThenNoMore) {
 TEST(RowFetch, OfNothingAsksForNothing) {
   for (fetch nothing : {fetch(), fetch(stored_rows::of(nullptr, 0, 16), 0)}) {
     EXPECT_EQ(nothing.left(), 0);
-    nothing.lines(1 << 20);
-    nothing.lines(-1);
+    nothing.turns(1 << 20);
+    nothing.turns(-1);
     EXPECT_EQ(nothing.left(), 0);
   }
 }

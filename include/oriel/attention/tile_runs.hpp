@@ -108,7 +108,7 @@ ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_ru
   for (index done = 0; done < run.rows; done += fewest_rows) {
     kv_run part = run.from(done);
     part.rows = min_of(fewest_rows, part.rows);
-    next.lines(next.lines_in(part.rows));
+    next.turns(next.turns_for(part.rows));
     f(part);
   }
 }

@@ -60,7 +60,10 @@ class flash_tile {
     }
   }
 
-  void begin_leaf(int /*count*/) noexcept { reset(leaf_); }
+  void begin_leaf(int /*count*/) noexcept {
+    reset(leaf_);
+    fresh_ = true;
+  }
 
   /// Rows that this tile may ask for while it computes: k with the scores, v with the values.
   void expect(kv_run const& next) noexcept {
@@ -115,7 +118,7 @@ class flash_tile {
       }
       store<Arch>(leaf_.m + j, top);
       store<Arch>(leaf_.l + j, sum);
-      if (!any_greater<Arch>(top, old)) continue;  // every factor is 1
+      if (fresh_ || !any_greater<Arch>(top, old)) continue;  // no values, or every factor is 1
       for (index d = 0; d < v_dim_; ++d) {
         float* const at = leaf_.o + d * rows + j;
         store<Arch>(at, load<Arch>(at) * shrink);
@@ -128,13 +131,15 @@ class flash_tile {
   ORIEL_INLINE void begin_values(range /*places*/, int /*count*/, Runs&& /*each_run*/) noexcept {}
   /// O^T += V^T P^T for the values of `run`, floats. Runs come in order.
   void accumulate(kv_run const& run, index at, int /*count*/) noexcept {
-    gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, true,
+    gemm(run.v.row(0), 1, run.v.float_stride(), v_dim_, run.rows, s_ + at * rows, leaf_.o, !fresh_,
          next_v_);
+    fresh_ = false;
   }
   ORIEL_INLINE void end_values(int /*count*/) noexcept {}
 
   /// The leaf becomes part of the total: softmax_state::merge with lanes = rows.
   void end_leaf(int /*count*/) noexcept {
+    if (fresh_) clear_values(leaf_);
     if (!merged_) {  // the identity merged with a leaf is that leaf
       std::swap(leaf_, total_);
       merged_ = true;
@@ -159,7 +164,7 @@ class flash_tile {
   /// Writes the total over all leaves, row by row.
   void end(softmax_state<Arch> const& to, int count) noexcept {
     constexpr int n = lanes<Arch>;
-    if (!merged_) reset(total_);
+    if (!merged_) reset(total_), clear_values(total_);
     for (int r = 0; r < count; ++r) to.m[r] = total_.m[r], to.l[r] = total_.l[r];
     for (int r = 0; r < count; r += n) {
       for (index d = 0; d < v_dim_; d += n) {
@@ -186,6 +191,8 @@ class flash_tile {
 
   void reset(lane_state const& state) const noexcept {
     for (int r = 0; r < rows; ++r) state.m[r] = -infinity, state.l[r] = 0.0f;
+  }
+  void clear_values(lane_state const& state) const noexcept {
     for (index i = 0; i < v_dim_ * rows; ++i) state.o[i] = 0.0f;
   }
 
@@ -203,6 +210,7 @@ class flash_tile {
   index head_dim_ = 0;
   index v_dim_ = 0;
   int vectors_ = 0;      ///< registers that hold the rows
+  bool fresh_ = true;    ///< has the leaf no values yet? Its O^T holds anything
   bool merged_ = false;  ///< has any leaf ended?
   float* q_ = nullptr;   ///< Q^T [head_dim, rows]
   float* s_ = nullptr;   ///< S^T, then P^T [tile_keys, rows]

@@ -15,7 +15,7 @@ namespace detail {
 /// lanes, of Depth or of Vectors: per element it is one chain of fma in ascending t.
 template <class Arch, int Vectors, int Depth>
 ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index steps, float const* b,
-                             float* c, bool add, row_fetch<Arch>& fetch, index lines) noexcept {
+                             float* c, bool add, row_fetch<Arch>& fetch, index turns) noexcept {
   constexpr int rows = tile_shape<Arch>::rows;
   vec<Arch> sum[Depth][Vectors];
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
@@ -25,7 +25,7 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
   });
   ORIEL_ROLLED
   for (index t = 0; t < steps; ++t) {
-    if (t < lines) fetch.line();
+    if (t % fetch.parts == 0 && turns > 0) fetch.turn(), --turns;
     vec<Arch> right[Vectors];
     unroll<Vectors>([&](int j) ORIEL_INLINE_LAMBDA { right[j] = load<Arch>(b + j * lanes<Arch>); });
     unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
@@ -36,7 +36,7 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
     a += a_step;
     b += rows;
   }
-  fetch.lines(lines - steps);
+  fetch.turns(turns);
   unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
     unroll<Vectors>(
         [&](int j) ORIEL_INLINE_LAMBDA { store<Arch>(c + i * rows + j * lanes<Arch>, sum[i][j]); });
@@ -58,11 +58,12 @@ template <class Arch, int Vectors>
 void tile_gemm(float const* a, index a_row, index a_step, index count, index steps, float const* b,
                float* c, bool add, row_fetch<Arch>& fetch) noexcept {
   constexpr int depth = tile_shape<Arch>::depth(Vectors);
-  index const share = ceil_div(fetch.left(), max_of(count, 1));
+  index const all = max_of(count, 1);
+  index const turns = fetch.left();
   auto const take = [&]<int Depth>(std::integral_constant<int, Depth>) ORIEL_INLINE_LAMBDA {
     while (count >= Depth) {
       detail::gemm_block<Arch, Vectors, Depth>(a, a_row, a_step, steps, b, c, add, fetch,
-                                               Depth * share);
+                                               ceil_div(Depth * turns, all));
       a += Depth * a_row;
       c += Depth * tile_shape<Arch>::rows;
       count -= Depth;
