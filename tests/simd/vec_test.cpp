@@ -11,6 +11,7 @@
 #include "dice.hpp"
 #include "each_arch.hpp"
 #include "guarded_page.hpp"
+#include "oriel/simd/prefetch.hpp"
 
 namespace oriel {
 namespace {
@@ -104,6 +105,22 @@ TYPED_TEST(Vec, FloorIsTheIntegerBelow) {
     for (float got : values<TypeParam>(floor<TypeParam>(hidden<TypeParam>(x)))) {
       EXPECT_EQ(got, std::floor(x)) << x;
     }
+  }
+}
+
+TYPED_TEST(Vec, CountsTheLanesThatAreAtLeast) {
+  constexpr int n = lanes<TypeParam>;
+  for (int above = 0; above <= n; ++above) {
+    float x[n];
+    for (int i = 0; i < n; ++i)
+      x[(5 * i + 3) % n] = i < above ? 1.0f + static_cast<float>(i) : -2.0f;
+    auto const count = [&](float level) {
+      return count_at_least<TypeParam>(load<TypeParam>(x), broadcast<TypeParam>(level));
+    };
+    EXPECT_EQ(count(1.0f), above) << "equal is enough";
+    EXPECT_EQ(count(2.0f), above > 0 ? above - 1 : 0);
+    EXPECT_EQ(count(-infinity), n);
+    EXPECT_EQ(count(infinity), 0);
   }
 }
 

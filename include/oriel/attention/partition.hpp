@@ -18,15 +18,14 @@ struct row_cut {
 };
 
 /// What it costs, in keys, to gather a row into a tile for one of its blocks and to merge the
-/// result; and what a block of few keys costs at least.
+/// result.
 inline constexpr index gather_keys = 24;
-inline constexpr index least_gathered_keys = 64;
 
 /// Rows that choose their blocks walk over all keys like dense ones, the others hidden, up to the
 /// position from which on it is faster to gather them block by block. It depends on nothing but the
 /// selector, so that a row is computed in one way however a sequence is cut.
 ORIEL_INLINE index gathered_from(any_selector const& select) noexcept {
-  index const keys = max_of(saturating_add(select.block(), gather_keys), least_gathered_keys);
+  index const keys = saturating_add(select.block(), gather_keys);
   return min_of(max_of(saturating_mul(select.most(), keys), select.dense_before()), max_position);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "oriel/select/block_gate.hpp"
+#include "oriel/select/largest.hpp"
 #include "oriel/select/selector.hpp"
 
 namespace oriel::inline v0 {
@@ -90,62 +91,6 @@ class best_blocks {
  private:
   static constexpr int together = 4;  ///< rows that share a pass over the summaries
 
-  /// Finds the best of some blocks that are offered in ascending order. Where it is shorter, it
-  /// keeps a list of those to leave out.
-  struct ranking {
-    range blocks;  ///< that take part
-    index wanted = 0;
-    bool leaves_out = false;
-    index room = 0;          ///< of the list
-    index count = 0;         ///< in the list
-    index* block = nullptr;  ///< the list: the best so far, or the worst, from the clearest on
-    index out[32];           ///< where the worst are kept
-    float gate[max_chosen];
-
-    ORIEL_INLINE ranking() noexcept {}
-    ORIEL_INLINE void begin(range all, index best, index* to) noexcept {
-      blocks = all;
-      wanted = min_of(best, all.size());
-      index const rest = all.size() - wanted;
-      leaves_out = rest < wanted && rest <= 32;
-      room = leaves_out ? rest : wanted;
-      block = leaves_out ? out : to;
-    }
-    ORIEL_INLINE void offer(index b, float value) noexcept {
-      leaves_out ? insert<true>(b, -value) : insert<false>(b, value);
-    }
-    /// Of equal gates the earlier are the best and the later the worst.
-    template <bool Later>
-    ORIEL_INLINE void insert(index b, float value) noexcept {
-      auto const before = [&](index i) ORIEL_INLINE_LAMBDA {
-        return Later ? value >= gate[i] : value > gate[i];
-      };
-      if (count == room && (room == 0 || !before(count - 1))) return;
-      index at = count < room ? count++ : count - 1;
-      for (; at > 0 && before(at - 1); --at) gate[at] = gate[at - 1], block[at] = block[at - 1];
-      gate[at] = value;
-      block[at] = b;
-    }
-    /// Writes the wanted blocks, ascending.
-    ORIEL_INLINE void finish(index* to) noexcept {
-      for (index i = 1; i < count; ++i) {
-        index const b = block[i];
-        index at = i;
-        for (; at > 0 && block[at - 1] > b; --at) block[at] = block[at - 1];
-        block[at] = b;
-      }
-      if (!leaves_out) return;
-      index skipped = 0;
-      for (index b = blocks.begin; b < blocks.end; ++b) {
-        if (skipped < count && block[skipped] == b) {
-          ++skipped;
-        } else {
-          *to++ = b;
-        }
-      }
-    }
-  };
-
   /// The blocks that a row may choose from and those that it takes anyway.
   struct parts {
     range first, between, last;
@@ -166,7 +111,8 @@ class best_blocks {
   template <class Arch>
   ORIEL_INLINE void choose_some(choosing_row const* rows, int count, index* to,
                                 index* counts) const noexcept {
-    ranking best[together];
+    largest<Arch> best[together];
+    range between[together];
     float const* q[together];
     index* lists[together];
     range all;
@@ -174,21 +120,23 @@ class best_blocks {
       parts const of = parts_of(rows[r]);
       index* list = to + r * most();
       for (index b = of.first.begin; b < of.first.end; ++b) *list++ = b;
-      best[r].begin(of.between, budget_.best, list);
-      if (best[r].room > 0) all = hull(all, of.between);
-      lists[r] = list;
+      index const wanted = min_of(budget_.best, of.between.size());
+      best[r].begin(of.between.begin, wanted, list);
+      between[r] = of.between;
+      if (wanted == 0) between[r].end = between[r].begin;
+      if (wanted > 0) all = hull(all, of.between);
+      lists[r] = list + wanted;
       q[r] = rows[r].q;
     }
     for_each_gate<Arch>(*of_, rows->kv_head, q, count, all,
                         [&](int r, index block, float gate) ORIEL_INLINE_LAMBDA {
-                          if (best[r].blocks.contains(block)) best[r].offer(block, gate);
+                          if (between[r].contains(block)) best[r].offer(gate);
                         });
     for (int r = 0; r < count; ++r) {
-      best[r].finish(lists[r]);
-      index* list = lists[r] + best[r].wanted;
+      best[r].finish();
       range const last = parts_of(rows[r]).last;
-      for (index b = last.begin; b < last.end; ++b) *list++ = b;
-      counts[r] = list - (to + r * most());
+      for (index b = last.begin; b < last.end; ++b) *lists[r]++ = b;
+      counts[r] = lists[r] - (to + r * most());
     }
   }
 

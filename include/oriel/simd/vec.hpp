@@ -106,6 +106,24 @@ ORIEL_INLINE bool any_greater(vec<Arch> a, vec<Arch> b) noexcept {
   return xsimd::any(a > b);
 }
 
+/// In how many lanes is a >= b?
+template <class Arch>
+ORIEL_INLINE int count_at_least(vec<Arch> a, vec<Arch> b) noexcept {
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    return __builtin_popcount(_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ));
+  } else if constexpr (x86_bytes<Arch> == 32) {
+    __m256 const is = _mm256_cmp_ps(a, b, _CMP_GE_OQ);
+    return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(is)));
+  }
+#endif
+  float one[lanes<Arch>];
+  store<Arch>(one, xsimd::select(a >= b, broadcast<Arch>(1.0f), broadcast<Arch>(0.0f)));
+  float count = 0.0f;
+  for (float const x : one) count += x;
+  return static_cast<int>(count);
+}
+
 /// Lane i is x where bit i of `bits` is set, else -inf. x may be anything where it is not taken.
 template <class Arch>
 ORIEL_INLINE vec<Arch> keep_or_hide(vec<Arch> x, unsigned bits) noexcept {
