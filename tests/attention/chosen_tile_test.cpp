@@ -27,6 +27,12 @@ TEST(ChosenTile, SaysWhichRowsSeeABlock) {
   EXPECT_EQ(other.tile.takers_of(other.rows, 2), 0b1111u) << "blocks before it were not asked for";
 }
 
+TEST(ChosenTile, BlocksBeforePositionZeroAreSeenByDenseRows) {
+  four_rows of;
+  EXPECT_EQ(of.tile.takers_of(of.rows, -1), 0b0001u);
+  EXPECT_EQ(of.tile.takers_of(of.rows, 0), 0b0011u);
+}
+
 TEST(ChosenTile, HidesWhatARowDidNotChoose) {
   problem const p({.q_len = 4, .kv_len = 40});
   std::int32_t list[2] = {};

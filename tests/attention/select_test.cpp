@@ -385,6 +385,27 @@ TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
   }
 }
 
+/// Keys before position 0 belong to no block that can be chosen, and are seen by rows that see all.
+TEST(MobaOddly, PositionsMayBeNegative) {
+  problem const p({.q_len = 377, .kv_len = 377, .head_dim = 8});
+  block_shape const shape{.block = 27, .blocks = 14, .kv_heads = 1, .head_dim = 8};
+  aligned_memory bytes(block_means::required_bytes(shape));
+  block_means means(bytes, shape);
+  ASSERT_TRUE(means.append(p.k.view.slice({20, 377})).ok());
+  attention call = p.call();
+  call.kv = contiguous(p.k.view, p.v.view, -20);
+  call.select = moba(means, 4);
+  call.kernel = kernel_choice::row_lanes;
+  answer const whole = attend_anew(call);
+  expect_exact(call, whole);
+  for (range const part : {range{0, 96}, {96, 97}, {97, 377}}) {
+    attention piece = call;
+    piece.q = p.q.view.slice(part);
+    piece.first_query = part.begin - 20;
+    EXPECT_EQ(attend_anew(piece).bits(), whole.bits(part)) << part.begin;
+  }
+}
+
 /// Rows that walk over all keys, the others' blocks hidden; rows that are gathered; and decode.
 TEST(MobaOddly, AValueThatIsNotFiniteReachesTheRowsThatSeeItOnly) {
   problem const p({.q_len = 1100, .kv_len = 1100, .q_heads = 2, .kv_heads = 1, .head_dim = 8});
