@@ -164,7 +164,10 @@ class flash_tile {
   /// Writes the total over all leaves, row by row.
   void end(softmax_state<Arch> const& to, int count) noexcept {
     constexpr int n = lanes<Arch>;
-    if (!merged_) reset(total_), clear_values(total_);
+    if (!merged_) {
+      reset(total_);
+      clear_values(total_);
+    }
     for (int r = 0; r < count; ++r) to.m[r] = total_.m[r], to.l[r] = total_.l[r];
     for (int r = 0; r < count; r += n) {
       for (index d = 0; d < v_dim_; d += n) {

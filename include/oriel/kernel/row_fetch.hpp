@@ -31,11 +31,11 @@ class row_fetch {
     }
   }
 
-  /// Turns that are left, and those that bring `rows` of the rows.
+  /// Turns that are left, and about as many as bring `rows` of the rows.
   ORIEL_INLINE index left() const noexcept { return left_; }
   ORIEL_INLINE index turns_for(index rows) const noexcept { return ceil_div(rows * lines_, parts); }
 
-  /// Asks for the lines of one turn, or of as many as are left of `count`.
+  /// Asks for the lines of one turn, or of `count` or as many as are left.
   ORIEL_INLINE void turn() noexcept { turns(1); }
   ORIEL_INLINE void turns(index count) noexcept {
     for (count = min_of(count, left_); count > 0; --count) {

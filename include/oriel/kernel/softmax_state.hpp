@@ -61,7 +61,7 @@ struct softmax_state {
     for (index i = 0; i < rows * stride(); ++i) acc[i] = 0.0f;
   }
 
-  /// Are all sums of values finite?
+  /// Are all sums of values finite? Padding, which is 0, is looked at too.
   bool is_finite(index rows) const noexcept {
     constexpr int chains = 4;
     vec<Arch> zero[chains];  // NaN where something is not

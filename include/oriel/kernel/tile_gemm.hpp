@@ -25,7 +25,10 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
   });
   ORIEL_ROLLED
   for (index t = 0; t < steps; ++t) {
-    if (t % fetch.parts == 0 && turns > 0) fetch.turn(), --turns;
+    if (t % fetch.parts == 0 && turns > 0) {
+      fetch.turn();
+      --turns;
+    }
     vec<Arch> right[Vectors];
     unroll<Vectors>([&](int j) ORIEL_INLINE_LAMBDA { right[j] = load<Arch>(b + j * lanes<Arch>); });
     unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {

@@ -38,7 +38,7 @@ struct block_budget {
 ///   of       block_means or block_bounds of the keys of the sequence, which must have been taken
 ///            up to the last query's block; referred to
 ///
-/// Cost      a gate per row and complete block before it, 4 * 1024 floats of stack per 4 rows.
+/// Cost      a gate per row and complete block before it, 20 KiB of stack
 template <class Kind>
 class best_blocks {
  public:
@@ -122,9 +122,8 @@ class best_blocks {
       for (index b = of.first.begin; b < of.first.end; ++b) *list++ = b;
       index const wanted = min_of(budget_.best, of.between.size());
       best[r].begin(of.between.begin, wanted, list);
-      between[r] = of.between;
-      if (wanted == 0) between[r].end = between[r].begin;
-      if (wanted > 0) all = hull(all, of.between);
+      between[r] = wanted > 0 ? of.between : range{};
+      all = hull(all, between[r]);
       lists[r] = list + wanted;
       q[r] = rows[r].q;
     }

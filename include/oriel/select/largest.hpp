@@ -12,17 +12,17 @@
 namespace oriel::inline v0 {
 
 /// Finds the largest of numbers that are offered one after the other, of equal ones the earlier.
-/// NaN counts as infinity. No branch depends on a number alone: the range that the smallest of them
-/// lies in is halved, by value and by bits in turn, until as many are above as are wanted.
-/// Cost       for 256 that are offered, two passes over wanted + 256 numbers, and one in SIMD for
-///            each time the range is halved: some ten, at most 64
+/// NaN counts as infinity. There is no branch for each number: the range that the least of the
+/// largest lies in is halved, by value and by bits in turn, until as many are above as are wanted.
+/// Cost       for each 256 numbers: as often as the range is halved (some ten times, at most 64) a
+///            count in SIMD of wanted + 256, and two more passes over them
 template <class Arch>
 class largest {
  public:
   ORIEL_INLINE largest() noexcept {}
 
-  /// Wants `wanted` <= max_chosen numbers, of which the first is called `first`, the next
-  /// first + 1, ..., whose names will be written to `to`.
+  /// Wants `wanted` numbers, from 0 to max_chosen, of those that are offered. The first of these is
+  /// called `first`, the next first + 1, ...; names of the largest will be written to `to`.
   ORIEL_INLINE void begin(index first, index wanted, index* to) noexcept {
     fresh_ = first;
     wanted_ = wanted;
@@ -40,10 +40,6 @@ class largest {
 
  private:
   static constexpr index most_fresh = 256;
-
-  struct ends {
-    float least, most;
-  };
 
   /// Integers in the order of floats, and back. There is no NaN.
   ORIEL_INLINE static std::int32_t flipped(std::int32_t bits) noexcept {
@@ -66,53 +62,56 @@ class largest {
     return all;
   }
 
-  /// Fills the last register up with -inf and returns the least and the largest number.
-  ORIEL_INLINE ends fill_up() noexcept {
-    index const end = round_up(count_, lanes<Arch>);
-    for (index i = count_; i < end; ++i) number_[i] = number_[0];
-    vec<Arch> most = load<Arch>(number_);
-    vec<Arch> least = broadcast<Arch>(0.0f) - most;
-    for (index i = lanes<Arch>; i < end; i += lanes<Arch>) {
-      vec<Arch> const x = load<Arch>(number_ + i);
-      most = max<Arch>(most, x);
-      least = max<Arch>(least, broadcast<Arch>(0.0f) - x);
+  /// The largest of the numbers, or with `sign` -1 of their negatives.
+  ORIEL_INLINE float most(float sign) const noexcept {
+    vec<Arch> all = broadcast<Arch>(sign * number_[0]);
+    index i = 0;
+    for (; i + lanes<Arch> <= count_; i += lanes<Arch>) {
+      all = max<Arch>(all, load<Arch>(number_ + i) * broadcast<Arch>(sign));
     }
-    for (index i = count_; i < end; ++i) number_[i] = -infinity;
-    return {0.0f - max_lanes<Arch>(least), max_lanes<Arch>(most)};
+    float top = max_lanes<Arch>(all);
+    for (; i < count_; ++i) top = top < sign * number_[i] ? sign * number_[i] : top;
+    return top;
+  }
+
+  /// Numbers above `limit` are among the largest, and the first `equal` of those that equal it.
+  struct border {
+    float limit;
+    index equal;
+  };
+  /// The border of more numbers than are wanted.
+  border find_border() noexcept {
+    for (index i = count_; i % lanes<Arch> != 0; ++i) number_[i] = -infinity;
+    index low = rank(0.0f - most(-1.0f));  // of wanted or more, `enough`, each is >= low,
+    index high = rank(most(1.0f)) + 1;     // of fewer, `above`, >= high
+    index enough = count_;
+    index above = 0;
+    for (int round = 0; high - low > 1 && enough != wanted_; ++round) {
+      float const half = at_rank(low) + (at_rank(high - 1) - at_rank(low)) * 0.5f;
+      index const middle =
+          round % 2 == 0 ? max_of(low + 1, min_of(rank(half), high - 1)) : low + (high - low) / 2;
+      index const n = at_least(at_rank(middle));
+      bool const is_low = n >= wanted_;
+      low = is_low ? middle : low;
+      enough = is_low ? n : enough;
+      high = is_low ? high : middle;
+      above = is_low ? above : n;
+    }
+    // Either all that is >= low is wanted, or all of it that is below high is equal.
+    return {at_rank(low), enough == wanted_ ? wanted_ : wanted_ - above};
   }
 
   /// Drops all but the largest.
   void keep() noexcept {
-    float limit = -infinity;  // what is above is taken, and the first of those that equal it
-    index equal = wanted_;
-    if (count_ > wanted_) {
-      auto const [least, most] = fill_up();
-      index low = rank(least);  // at least as many as are wanted are >= low, fewer >= high
-      index high = rank(most) + 1;
-      index found = count_;
-      index above = 0;
-      for (int round = 0; high - low > 1 && found != wanted_; ++round) {
-        float const half = at_rank(low) + (at_rank(high - 1) - at_rank(low)) * 0.5f;
-        index const middle =
-            round % 2 == 0 ? max_of(low + 1, min_of(rank(half), high - 1)) : low + (high - low) / 2;
-        index const n = at_least(at_rank(middle));
-        bool const enough = n >= wanted_;
-        low = enough ? middle : low;
-        found = enough ? n : found;
-        high = enough ? high : middle;
-        above = enough ? above : n;
-      }
-      limit = at_rank(low);
-      // Those from low up to high equal the limit, unless all of them are wanted.
-      if (found != wanted_) equal = wanted_ - above;
-    }
+    border const at = count_ > wanted_ ? find_border() : border{-infinity, wanted_};
+    index equal = at.equal;
     index out = 0;
     auto const take = [&](index i, index name) ORIEL_INLINE_LAMBDA {
       float const x = number_[i];
       to_[out] = name;
       number_[out] = x;
-      int const tie = int{x == limit} & int{equal > 0};
-      out += int{x > limit} | tie;
+      int const tie = int{x == at.limit} & int{equal > 0};
+      out += int{x > at.limit} | tie;
       equal -= tie;
     };
     index i = 0;

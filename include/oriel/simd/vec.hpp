@@ -115,6 +115,8 @@ ORIEL_INLINE int count_at_least(vec<Arch> a, vec<Arch> b) noexcept {
   } else if constexpr (x86_bytes<Arch> == 32) {
     __m256 const is = _mm256_cmp_ps(a, b, _CMP_GE_OQ);
     return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(is)));
+  } else if constexpr (x86_bytes<Arch> == 16) {
+    return __builtin_popcount(static_cast<unsigned>(_mm_movemask_ps(_mm_cmpge_ps(a, b))));
   }
 #endif
   float one[lanes<Arch>];
