@@ -338,16 +338,31 @@ INSTANTIATE_TEST_SUITE_P(
                     selector_case{"List64", chosen_by::list, 64}),
     [](auto const& tested) { return std::string(tested.param.name); });
 
+/// The means of all of some keys, in blocks of `block`.
+struct taken_means {
+  block_shape shape;
+  aligned_memory bytes;
+  block_means means;
+  oriel::status status;
+
+  taken_means(tensor_view<float const> keys, index block)
+      : shape{.block = block,
+              .blocks = ceil_div(keys.tokens, block),
+              .kv_heads = keys.heads,
+              .head_dim = keys.dim},
+        bytes(block_means::required_bytes(shape)),
+        means(bytes, shape),
+        status(means.append(keys)) {}
+};
+
 TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
   // 1100 tokens of 4 heads on 1 are 4400 rows: two segments.
   problem const a({.q_len = 1100, .kv_len = 1100, .q_heads = 4, .kv_heads = 1, .head_dim = 8});
   problem const b({.q_len = 100, .kv_len = 100, .q_heads = 4, .kv_heads = 1, .head_dim = 8});
-  block_shape const shape{.block = 40, .blocks = 28, .kv_heads = 1, .head_dim = 8};
-  aligned_memory bytes(block_means::required_bytes(shape));
-  block_means means(bytes, shape);
-  ASSERT_TRUE(means.append(a.k.view).ok());
+  taken_means const taken(a.k.view, 40);
+  ASSERT_TRUE(taken.status.ok());
   attention first = a.call();
-  first.select = moba(means, 3);
+  first.select = moba(taken.means, 3);
   expect_exact(first, attend_anew(first));
   attention second = b.call();
   answer first_to(first), second_to(second);
@@ -363,12 +378,10 @@ TEST(MobaBatch, MixesWithDenseSequencesAndManySegments) {
 
 TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
   problem const p({.q_len = 1100, .kv_len = 1100, .head_dim = 8});
-  block_shape const shape{.block = 40, .blocks = 28, .kv_heads = 1, .head_dim = 8};
-  aligned_memory bytes(block_means::required_bytes(shape));
-  block_means means(bytes, shape);
-  ASSERT_TRUE(means.append(p.k.view).ok());
+  taken_means const taken(p.k.view, 40);
+  ASSERT_TRUE(taken.status.ok());
   attention call = p.call();
-  call.select = moba(means, 3);
+  call.select = moba(taken.means, 3);
   index const odd = 1097;
   answer const without = attend_anew(call);
   p.q.view.row(odd, 0)[5] = std::numeric_limits<float>::quiet_NaN();
@@ -388,13 +401,11 @@ TEST(MobaOddly, WhatIsNotANumberInAQueryIsSeenInItsRowOnly) {
 /// Keys before position 0 belong to no block that can be chosen, and are seen by rows that see all.
 TEST(MobaOddly, PositionsMayBeNegative) {
   problem const p({.q_len = 377, .kv_len = 377, .head_dim = 8});
-  block_shape const shape{.block = 27, .blocks = 14, .kv_heads = 1, .head_dim = 8};
-  aligned_memory bytes(block_means::required_bytes(shape));
-  block_means means(bytes, shape);
-  ASSERT_TRUE(means.append(p.k.view.slice({20, 377})).ok());
+  taken_means const taken(p.k.view.slice({20, 377}), 27);
+  ASSERT_TRUE(taken.status.ok());
   attention call = p.call();
   call.kv = contiguous(p.k.view, p.v.view, -20);
-  call.select = moba(means, 4);
+  call.select = moba(taken.means, 4);
   call.kernel = kernel_choice::row_lanes;
   answer const whole = attend_anew(call);
   expect_exact(call, whole);
@@ -409,12 +420,10 @@ TEST(MobaOddly, PositionsMayBeNegative) {
 /// Rows that walk over all keys, the others' blocks hidden; rows that are gathered; and decode.
 TEST(MobaOddly, AValueThatIsNotFiniteReachesTheRowsThatSeeItOnly) {
   problem const p({.q_len = 1100, .kv_len = 1100, .q_heads = 2, .kv_heads = 1, .head_dim = 8});
-  block_shape const shape{.block = 40, .blocks = 28, .kv_heads = 1, .head_dim = 8};
-  aligned_memory bytes(block_means::required_bytes(shape));
-  block_means means(bytes, shape);
-  ASSERT_TRUE(means.append(p.k.view).ok());
+  taken_means const taken(p.k.view, 40);
+  ASSERT_TRUE(taken.status.ok());
   attention call = p.call();
-  call.select = moba(means, 3);
+  call.select = moba(taken.means, 3);
   index const parts[] = {0, 1097};
   std::vector<answer> without;
   for (index const begin : parts) {

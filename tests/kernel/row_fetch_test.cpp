@@ -17,12 +17,12 @@ TEST(RowFetch, AsksForEveryLineInTurnsOfEightAndThenNoMore) {
       index const all = rows.left();
       EXPECT_EQ(all, (count + 7) / 8 * lines) << "a line of each of eight parts";
       EXPECT_EQ(rows.turns_for(count), (count * lines + 7) / 8);
-      rows.turn();
+      rows.turns(1);
       rows.turns(all / 2);
       EXPECT_EQ(rows.left(), max_of(0, all - all / 2 - 1));
       rows.turns(all);
       EXPECT_EQ(rows.left(), 0);
-      rows.turn();
+      rows.turns(1);
       EXPECT_EQ(rows.left(), 0);
     }
   }

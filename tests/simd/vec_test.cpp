@@ -112,8 +112,9 @@ TYPED_TEST(Vec, CountsTheLanesThatAreAtLeast) {
   constexpr int n = lanes<TypeParam>;
   for (int above = 0; above <= n; ++above) {
     float x[n];
-    for (int i = 0; i < n; ++i)
+    for (int i = 0; i < n; ++i) {
       x[(5 * i + 3) % n] = i < above ? 1.0f + static_cast<float>(i) : -2.0f;
+    }
     auto const count = [&](float level) {
       return count_at_least<TypeParam>(load<TypeParam>(x), broadcast<TypeParam>(level));
     };

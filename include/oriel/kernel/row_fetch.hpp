@@ -35,8 +35,7 @@ class row_fetch {
   ORIEL_INLINE index left() const noexcept { return left_; }
   ORIEL_INLINE index turns_for(index rows) const noexcept { return ceil_div(rows * lines_, parts); }
 
-  /// Asks for the lines of one turn, or of `count` or as many as are left.
-  ORIEL_INLINE void turn() noexcept { turns(1); }
+  /// Asks for the lines of `count` turns, or of as many as are left.
   ORIEL_INLINE void turns(index count) noexcept {
     for (count = min_of(count, left_); count > 0; --count) {
       unroll<parts>([&](int i) ORIEL_INLINE_LAMBDA {

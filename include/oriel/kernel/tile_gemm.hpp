@@ -26,7 +26,7 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
   ORIEL_ROLLED
   for (index t = 0; t < steps; ++t) {
     if (t % fetch.parts == 0 && turns > 0) {
-      fetch.turn();
+      fetch.turns(1);
       --turns;
     }
     vec<Arch> right[Vectors];

@@ -38,7 +38,7 @@ struct block_budget {
 ///   of       block_means or block_bounds of the keys of the sequence, which must have been taken
 ///            up to the last query's block; referred to
 ///
-/// Cost      a gate per row and complete block before it, 20 KiB of stack
+/// Cost      a gate per row and complete block before it, 20 KiB of stack.
 template <class Kind>
 class best_blocks {
  public:
@@ -112,29 +112,28 @@ class best_blocks {
   ORIEL_INLINE void choose_some(choosing_row const* rows, int count, index* to,
                                 index* counts) const noexcept {
     largest<Arch> best[together];
-    range between[together];
+    parts of[together];
     float const* q[together];
     index* lists[together];
     range all;
     for (int r = 0; r < count; ++r) {
-      parts const of = parts_of(rows[r]);
+      of[r] = parts_of(rows[r]);
       index* list = to + r * most();
-      for (index b = of.first.begin; b < of.first.end; ++b) *list++ = b;
-      index const wanted = min_of(budget_.best, of.between.size());
-      best[r].begin(of.between.begin, wanted, list);
-      between[r] = wanted > 0 ? of.between : range{};
-      all = hull(all, between[r]);
+      for (index b = of[r].first.begin; b < of[r].first.end; ++b) *list++ = b;
+      index const wanted = min_of(budget_.best, of[r].between.size());
+      best[r].begin(of[r].between.begin, wanted, list);
+      if (wanted == 0) of[r].between = {};
+      all = hull(all, of[r].between);
       lists[r] = list + wanted;
       q[r] = rows[r].q;
     }
     for_each_gate<Arch>(*of_, rows->kv_head, q, count, all,
                         [&](int r, index block, float gate) ORIEL_INLINE_LAMBDA {
-                          if (between[r].contains(block)) best[r].offer(gate);
+                          if (of[r].between.contains(block)) best[r].offer(gate);
                         });
     for (int r = 0; r < count; ++r) {
       best[r].finish();
-      range const last = parts_of(rows[r]).last;
-      for (index b = last.begin; b < last.end; ++b) *lists[r]++ = b;
+      for (index b = of[r].last.begin; b < of[r].last.end; ++b) *lists[r]++ = b;
       counts[r] = lists[r] - (to + r * most());
     }
   }

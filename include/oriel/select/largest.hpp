@@ -4,7 +4,6 @@
 
 #include <bit>
 #include <cstdint>
-#include <limits>
 
 #include "oriel/select/selector.hpp"
 #include "oriel/simd/transpose.hpp"
