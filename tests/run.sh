@@ -48,10 +48,6 @@ configuration() {
   echo "   $(grep -E 'tests passed|tests failed' "$log/$preset.test"), $((SECONDS - start)) s"
   ran=$((ran + 1))
 }
-skipped() {
-  is_wanted "$1" && echo "== $1: SKIPPED: $2"
-  return 0
-}
 has() { grep -qw "$1" /proc/cpuinfo; }
 
 # --- what is needed ------------------------------------------------------------------------------
@@ -66,13 +62,8 @@ if is_wanted tidy; then                                 # a single process: besi
   bash tests/tidy.sh >"$log/tidy" 2>&1 &
   tidy=$!
 fi
-configuration clang all 'clang++, this machine, everything but the benchmarks'
+configuration clang all 'clang++, this machine, tests and the smaller examples'
 configuration sse2 oriel_tests 'the library for SSE2, -fno-exceptions -fno-rtti'
-if has avx2 && has fma; then
-  configuration v3 oriel_tests 'the library for x86-64-v3 (AVX2)'
-else
-  skipped v3 'this machine has no AVX2'
-fi
 if is_wanted aarch64; then
   current='configuration aarch64'
   bash tests/install_packages.sh g++-aarch64-linux-gnu googletest
@@ -80,14 +71,15 @@ if is_wanted aarch64; then
 fi
 if is_wanted asan-ubsan; then
   current='configuration asan-ubsan'
-  code=0 xsimd='the installed xsimd' directory=''
+  code=0 xsimd='the installed xsimd' directory='' arch=native
+  if has avx2 && has fma; then arch=x86-64-v3; fi
   bash tests/get_xsimd.sh || code=$?
   ((code == 0 || code == 77)) || exit "$code"
   if ((code == 0)); then
     xsimd="Debian 13's xsimd" directory=$PWD/build/deps/xsimd-13
   fi
-  configuration asan-ubsan oriel_tests "sanitizers, -ffp-contract=off, $xsimd" \
-    "-DFETCHCONTENT_SOURCE_DIR_XSIMD=$directory"
+  configuration asan-ubsan oriel_tests "sanitizers, for $arch, -ffp-contract=off, $xsimd" \
+    "-DORIEL_ARCH=$arch" "-DFETCHCONTENT_SOURCE_DIR_XSIMD=$directory"
 fi
 if is_wanted tidy; then
   current='configuration tidy'
