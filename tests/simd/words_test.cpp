@@ -72,7 +72,10 @@ TYPED_TEST(EachArch, ProductsAreSummedInPairs) {
         numbers<arch, std::int32_t>(add_pair_products<arch>(load_words<arch>(c.data()), x, y));
     std::vector<float> floats(count / 2);
     store<arch>(floats.data(), to_floats<arch>(pair_products<arch>(x, y)));
-    auto const less = numbers<arch, std::int16_t>(subtract<arch>(y, broadcast_pair<arch>(0x50003)));
+    std::int16_t const three_five[] = {3, 5};
+    auto const less =
+        numbers<arch, std::int16_t>(subtract<arch>(y, broadcast_pair<arch>(three_five)));
+    auto const sevens = numbers<arch, std::int16_t>(broadcast_word<arch>(7));
     auto const low = numbers<arch, std::int16_t>(interleave_low<arch>(x, y));
     auto const high = numbers<arch, std::int16_t>(interleave_high<arch>(x, y));
     for (std::size_t i = 0; i < count; i += 2) {
@@ -80,6 +83,7 @@ TYPED_TEST(EachArch, ProductsAreSummedInPairs) {
       EXPECT_EQ(sums[i / 2], sum);
       EXPECT_EQ(more[i / 2], c[i / 2] + sum);
       EXPECT_EQ(floats[i / 2], static_cast<float>(sum));
+      EXPECT_EQ(sevens[i] + sevens[i + 1], 14);
       EXPECT_EQ(less[i], b[i] - 3);
       EXPECT_EQ(less[i + 1], b[i + 1] - 5);
       std::size_t const from = i / 8 * 8 + i % 8 / 2;  // within each 8 numbers
@@ -93,10 +97,87 @@ TYPED_TEST(EachArch, ProductsAreSummedInPairs) {
   }
 }
 
+/// Of each quarter of a register, 16 bytes of one of `Places` places.
+template <class Arch, int Places>
+void expect_quarters() {
+  std::array<std::byte, 128> bytes;
+  dice d(6);
+  for (std::byte& b : bytes) b = std::byte(static_cast<unsigned char>(d.between(0, 255)));
+  std::byte const* at[Places];
+  for (int i = 0; i < Places; ++i) at[i] = bytes.data() + 29 * i;
+  auto const got = numbers<Arch, std::uint8_t>(load_quarters<Arch>(at));
+  for (std::size_t i = 0; i < 64; ++i) {
+    ASSERT_EQ(got[i], std::to_integer<int>(at[i / 16 % Places][i % 16])) << "byte " << i;
+  }
+}
+
+TYPED_TEST(EachArch, ProductsOfBytesAreSummedInFours) {
+  if constexpr (has_byte_products<TypeParam>) {
+    using arch = TypeParam;
+    expect_quarters<arch, 1>();
+    expect_quarters<arch, 2>();
+    expect_quarters<arch, 4>();
+    dice d(7);
+    std::vector<std::uint8_t> a(64);
+    std::vector<std::int8_t> b(64);
+    std::vector<std::int32_t> parts(64);
+    for (std::size_t i = 0; i < 64; ++i) {
+      a[i] = static_cast<std::uint8_t>(d.between(0, 255));
+      b[i] = static_cast<std::int8_t>(d.between(-128, 127));
+      parts[i] = static_cast<std::int32_t>(d.between(-999'999, 999'999));
+    }
+    auto const x = load_words<arch>(a.data());
+    auto const part = [&](int n) { return load_words<arch>(parts.data() + 16 * n); };
+    auto const sums = numbers<arch, std::int32_t>(
+        add_byte_products<arch>(words<arch>{}, x, load_words<arch>(b.data())));
+    auto const more = numbers<arch, std::int32_t>(
+        add_byte_products<arch>(part(0), x, load_words<arch>(b.data())));
+    auto const sum = numbers<arch, std::int32_t>(add_wide<arch>(part(1), part(2)));
+    auto const difference = numbers<arch, std::int32_t>(subtract_wide<arch>(part(1), part(2)));
+    auto const large = numbers<arch, std::int32_t>(times_256<arch>(part(3)));
+    auto const back = numbers<arch, std::int32_t>(whole<arch>(to_floats<arch>(part(3))));
+    auto const quarters =
+        numbers<arch, std::int32_t>(sum_quarters<arch>({part(0), part(1), part(2), part(3)}));
+    for (std::size_t i = 0; i < 16; ++i) {
+      int want = 0, of_quarter = 0;
+      for (std::size_t j = 0; j < 4; ++j) {
+        want += a[4 * i + j] * b[4 * i + j];
+        of_quarter += parts[i % 4 * 16 + i / 4 * 4 + j];
+      }
+      EXPECT_EQ(sums[i], want);
+      EXPECT_EQ(more[i], parts[i] + want);
+      EXPECT_EQ(sum[i], parts[16 + i] + parts[32 + i]);
+      EXPECT_EQ(difference[i], parts[16 + i] - parts[32 + i]);
+      EXPECT_EQ(large[i], 256 * parts[48 + i]);
+      EXPECT_EQ(back[i], parts[48 + i]);
+      EXPECT_EQ(quarters[i], of_quarter);
+    }
+    auto const flipped = numbers<arch, std::uint8_t>(unsigned_codes<arch, 8, true>(x, 0));
+    auto const same = numbers<arch, std::uint8_t>(unsigned_codes<arch, 8, false>(x, 0));
+    auto const upper = numbers<arch, std::uint8_t>(unsigned_codes<arch, 4, false>(x, 4));
+    auto const third = numbers<arch, std::uint8_t>(unsigned_codes<arch, 2, false>(x, 4));
+    for (std::size_t i = 0; i < 64; ++i) {
+      EXPECT_EQ(flipped[i], static_cast<std::int8_t>(a[i]) + 128);
+      EXPECT_EQ(same[i], a[i]);
+      EXPECT_EQ(upper[i], a[i] >> 4);
+      EXPECT_EQ(third[i], a[i] >> 4 & 3);
+    }
+    std::vector<float> floats(16), repeated(16);
+    for (std::size_t i = 0; i < 16; ++i) floats[i] = static_cast<float>(i);
+    store<arch>(repeated.data(), load_repeated<arch, 4>(floats.data() + 1));
+    for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(repeated[i], floats[1 + i % 4]);
+    store<arch>(repeated.data(), load_repeated<arch, 8>(floats.data()));
+    for (std::size_t i = 0; i < 16; ++i) EXPECT_EQ(repeated[i], floats[i % 8]);
+  } else {
+    GTEST_SKIP() << "no products of bytes";
+  }
+}
+
 TYPED_TEST(EachArch, HalvesHaveTheirOwn) {
   if constexpr (has_words<TypeParam>) {
     using arch = TypeParam;
-    auto const pairs = numbers<arch, std::uint32_t>(broadcast_pairs<arch>(7, 9));
+    std::int16_t const seven[] = {7, 0}, nine[] = {9, 0};
+    auto const pairs = numbers<arch, std::uint32_t>(broadcast_pairs<arch>(seven, nine));
     float const two[] = {2.5f, 4.5f};
     std::vector<float> floats(static_cast<std::size_t>(lanes<arch>));
     store<arch>(floats.data(), broadcast_halves<arch>(two, two + 1));

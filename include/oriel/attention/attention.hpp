@@ -26,9 +26,9 @@ enum class compute_choice {
   exact,  ///< in floats
   /// The decode kernel may round queries and weights to 16 bits where keys or values are codes of 8
   /// bits or fewer with scales (`rounded_products`) and the instruction set has the products (AVX2,
-  /// AVX-512). The largest number of a query is 32767 units of it, and so is the largest product of
+  /// AVX-512). The largest number of a query is 32639 units of it, and so is the largest product of
   /// a weight and a scale s of its value among the 128 keys of a tile and all channels. With
-  /// u = 1 / 65000
+  /// u = 1 / 64000
   ///   |change of a score| <= u scale max_d |q[d]| sum_d |k[d]|
   ///   |change of a tile's sum of p v[d]| <= u (number of keys) max (p |s|) max |code|
   /// where no sum of |scale * code| over a key exceeds 1e33 and none of the maxima is below 1e-34.

@@ -5,6 +5,7 @@
 #include <concepts>
 #include <cstring>
 
+#include "oriel/cache/coded_products.hpp"
 #include "oriel/cache/rounded_products.hpp"
 #include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
@@ -25,8 +26,8 @@ namespace oriel::inline v0 {
 ///   parameters(dim), widen_parameters<Arch>(row, dim, to)   optional: floats of a row that `get`
 ///                                finds in coded_row::parameters (scales), and what writes them;
 ///                                at most 1024 for rows of 4096
-///   group, has_zero, code_chunk, whole   optional: with widen_parameters, what `rounded_products`
-///                                takes
+///   group, has_zero, code_bits, code_is_signed, code_offset, code_byte   optional: with
+///                                widen_parameters, what `rounded_products` takes
 ///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
 ///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
 ///   tag                          optional: names the codec in saved bytes, below 2^24; one of your
@@ -162,7 +163,7 @@ struct codec_functions {
       }
     }
     if constexpr (has_words<Arch> &&
-                  requires { Codec::group, Codec::has_zero, Codec::template code_chunk<Arch>; }) {
+                  requires { Codec::group, Codec::has_zero, Codec::code_bits; }) {
       using products = rounded_products<Arch, Codec>;
       all.rounded = &products::table;
     }

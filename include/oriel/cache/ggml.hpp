@@ -82,14 +82,11 @@ struct ggml_blocks {
   /// For rounded_products.
   static constexpr index group = block;
   static constexpr bool has_zero = false;
-  template <class Arch>
-  static constexpr int code_chunk = Bits == 8 ? 32 / word_lanes<Arch> : 2;
-  template <class Arch, int I>
-  ORIEL_INLINE static words<Arch> whole(std::byte const* row, index d) noexcept {
-    std::byte const* const from = row + begins(d) + 2;
-    if constexpr (Bits == 8) return widen_codes<Arch, 8, true>(from + I * word_lanes<Arch>, 0);
-    return subtract<Arch>(widen_codes<Arch, 4, false>(from, I * 4, block_bytes),
-                          broadcast_pair<Arch>(0x80008u));
+  static constexpr int code_bits = Bits;
+  static constexpr bool code_is_signed = Bits == 8;
+  static constexpr int code_offset = Bits == 8 ? 0 : 8;
+  ORIEL_INLINE static constexpr index code_byte(index d) noexcept {
+    return begins(d) + 2 + (Bits == 8 ? d % block : 0);
   }
   template <class Arch>
   ORIEL_INLINE static void widen_parameters(std::byte const* row, index dim, float* to) noexcept {

@@ -188,15 +188,11 @@ struct quantized {
   /// For rounded_products.
   static constexpr index group = Group;
   static constexpr bool has_zero = ZeroPoint;
-  template <class Arch>
-  static constexpr int code_chunk = Bits == 8 ? 32 / word_lanes<Arch> : codes::per_byte;
-  template <class Arch, int I>
-  ORIEL_INLINE static words<Arch> whole(std::byte const* row, index d) noexcept {
-    constexpr int skip = Bits == 8 ? I * word_lanes<Arch> : 0;
-    constexpr int shift = Bits == 8 ? 0 : I * Bits;
-    words<Arch> const code = widen_codes<Arch, Bits, is_signed>(row + begins(d) + skip, shift);
-    if constexpr (offset == 0) return code;
-    return subtract<Arch>(code, broadcast_pair<Arch>(offset * 0x10001u));
+  static constexpr int code_bits = Bits;
+  static constexpr bool code_is_signed = is_signed;
+  static constexpr int code_offset = offset;
+  ORIEL_INLINE static constexpr index code_byte(index d) noexcept {
+    return static_cast<index>(static_cast<std::uint64_t>(d) / codes::block * 16);
   }
 
  private:

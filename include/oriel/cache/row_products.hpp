@@ -24,6 +24,14 @@ ORIEL_INLINE void in_row_blocks(int count, F&& f) noexcept {
   }
 }
 
+/// The same in blocks of one, of two, or of four, of which the last may be too many.
+template <class F>
+ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {
+  if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
+  if (count == 2) return f(std::integral_constant<int, 2>{}, 0);
+  for (int r = 0; r < count; r += 4) f(std::integral_constant<int, 4>{}, r);
+}
+
 /// Registers of a row of values that are summed at a time for `Rows` rows of weights: half the
 /// register file, 8 at most.
 template <class Arch, int Rows>

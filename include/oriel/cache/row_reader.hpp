@@ -51,20 +51,16 @@ struct rounded_weights {
   ORIEL_INLINE constexpr rounded_weights from(int r) const noexcept {
     return {codes + r * row_step, row_step, group_step};
   }
-  /// The weights of stored rows i and, if it is one of a pair, i + 1; else 0.
-  ORIEL_INLINE std::uint32_t pair(int r, index g, index i, bool both) const noexcept {
-    std::int16_t const* const at = codes + r * row_step + g * group_step + i;
-    if (!both) return static_cast<std::uint16_t>(*at);
-    std::uint32_t two;
-    std::memcpy(&two, at, sizeof two);
-    return two;
+  ORIEL_INLINE constexpr std::int16_t const* at(int r, index g) const noexcept {
+    return codes + r * row_step + g * group_step;
   }
 };
 
 /// Products with queries and weights that are rounded to whole numbers, for `compute_choice::fast`.
 ///   group, dims   channels that share a scale; rows must be a multiple of `dims`
 ///   has_zero      do groups have a zero: row i is scale * code + zero
-///   order    writes a query [dim] in the order of `dot`, and the sums of its groups of channels
+///   order    writes `count` queries [dim] as `dot` takes as many, in blocks of four, of which the
+///            last may be too many, and the sums of their groups of channels
 ///   dot      to[r * to_step + i] = q[r] . row i, for r < count
 ///   scales   writes the scales of the rows' groups of channels to scale[g * between + i], and
 ///            their zeros, if they have some
@@ -75,7 +71,8 @@ struct rounded_functions {
   index group = 0;
   index dims = 0;
   bool has_zero = false;
-  void (*order)(std::int16_t const* q, index dim, std::int16_t* to, float* sums) noexcept = nullptr;
+  void (*order)(std::int16_t const* q, index q_step, index dim, int count, std::int16_t* to,
+                float* sums, index sums_step) noexcept = nullptr;
   void (*dot)(row_slice const& rows, rounded_rows const& q, int count, float* to,
               index to_step) noexcept = nullptr;
   void (*scales)(row_slice const& rows, float* scale, float* zero,

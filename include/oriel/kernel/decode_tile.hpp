@@ -102,7 +102,7 @@ class decode_tile {
   void score(kv_run const& run, index at, int count) noexcept {
     row_slice const keys = run.slice(run.k, head_dim_);
     if (auto const* const whole = rounding(run.k, head_dim_)) {
-      return whole->dot(keys, whole_q_.rows(*whole, head_dim_, rows), count, s_ + at, tile_keys);
+      return whole->dot(keys, whole_q_.rows(*whole, head_dim_, count), count, s_ + at, tile_keys);
     }
     if (run.k.reader.multiplies(head_dim_)) {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);

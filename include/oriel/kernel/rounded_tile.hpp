@@ -10,8 +10,9 @@
 
 namespace oriel::inline v0 {
 
-/// The largest of the whole numbers that queries and weights become.
-inline constexpr float largest_code = 32767.0f;
+/// The largest of the whole numbers that queries and weights become: 256 * 127 + 127, two signed
+/// bytes.
+inline constexpr float largest_code = 32639.0f;
 
 /// How numbers up to a magnitude become whole ones.
 struct whole_scale {
@@ -29,7 +30,7 @@ struct whole_scale {
   }
 };
 
-/// Rows of queries, each as numbers of 16 bits and a unit: the largest becomes 32767 units.
+/// Rows of queries, each as numbers of 16 bits and a unit: the largest becomes 32639 units.
 template <class Arch>
 class rounded_queries {
  public:
@@ -63,11 +64,9 @@ class rounded_queries {
       unit_[r] = to.unit + sum_lanes<Arch>(bad);
     }
   }
-  /// The first `rows` rows as `of` multiplies them; of `dim` floats.
-  rounded_rows rows(rounded_functions const& of, index dim, int rows) noexcept {
-    for (int r = 0; of_ != &of && r < rows; ++r) {
-      of.order(code_ + r * step_, dim, ordered_ + r * step_, sums_ + r * sums_step_);
-    }
+  /// The first `count` rows, always as many, as `of` multiplies them; of `dim` floats.
+  rounded_rows rows(rounded_functions const& of, index dim, int count) noexcept {
+    if (of_ != &of) of.order(code_, step_, dim, count, ordered_, sums_, sums_step_);
     of_ = &of;
     return {ordered_, step_, sums_, sums_step_, unit_};
   }
@@ -83,7 +82,7 @@ class rounded_queries {
 };
 
 /// The sums of weights and values of one tile of keys: a weight times the scale of a group of
-/// channels is a number of 16 bits, of which a row's largest in the tile becomes 32767 units, and
+/// channels is a number of 16 bits, of which a row's largest in the tile becomes 32639 units, and
 /// sums of codes are exact, so that they depend on nothing but the tile's keys.
 template <class Arch>
 class rounded_values {

@@ -20,6 +20,15 @@ inline constexpr bool has_words =
     false;
 #endif
 
+/// Are there products of bytes that are added to numbers of 32 bits (AVX-512 VNNI)?
+template <class Arch>
+inline constexpr bool has_byte_products =
+#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
+    x86_bytes<Arch> == 64;
+#else
+    false;
+#endif
+
 /// Numbers of 16 bits in a register: two for each float.
 template <class Arch>
 inline constexpr int word_lanes = 2 * lanes<Arch>;
@@ -62,23 +71,35 @@ ORIEL_INLINE void store_words(void* to, words<Arch> a) noexcept {
   }
 }
 
-/// A register whose pairs of numbers are all `first`, the first of a pair in the lower bits; in the
-/// upper half, where there are more than 16 numbers, they are `second`.
+/// A register whose pairs of numbers are all the two at `first`; in the upper half, where there are
+/// more than 16 numbers, those at `second`.
 template <class Arch>
-ORIEL_INLINE words<Arch> broadcast_pairs(std::uint32_t first, std::uint32_t second) noexcept {
+ORIEL_INLINE words<Arch> broadcast_pairs(std::int16_t const* first,
+                                         std::int16_t const* second) noexcept {
+  __m128i const lower = _mm_loadu_si32(first);
   if constexpr (x86_bytes<Arch> == 64) {
-    __m512i const all = _mm512_set1_epi32(static_cast<int>(first));
-    return {_mm512_mask_set1_epi32(all, 0xff00, static_cast<int>(second))};
+    __m512i const all = _mm512_maskz_broadcastd_epi32(every_lane, lower);
+    return {_mm512_mask_broadcastd_epi32(all, 0xff00, _mm_loadu_si32(second))};
   } else {
-    return {_mm256_set1_epi32(static_cast<int>(first))};
+    return {_mm256_broadcastd_epi32(lower)};
   }
 }
 template <class Arch>
-ORIEL_INLINE words<Arch> broadcast_pair(std::uint32_t pair) noexcept {
+ORIEL_INLINE words<Arch> broadcast_pair(std::int16_t const* pair) noexcept {
+  __m128i const x = _mm_loadu_si32(pair);
   if constexpr (x86_bytes<Arch> == 64) {
-    return {_mm512_set1_epi32(static_cast<int>(pair))};
+    return {_mm512_maskz_broadcastd_epi32(every_lane, x)};
   } else {
-    return {_mm256_set1_epi32(static_cast<int>(pair))};
+    return {_mm256_broadcastd_epi32(x)};
+  }
+}
+/// A register of numbers that are all the same.
+template <class Arch>
+ORIEL_INLINE words<Arch> broadcast_word(int x) noexcept {
+  if constexpr (x86_bytes<Arch> == 64) {
+    return {_mm512_set1_epi16(static_cast<short>(x))};
+  } else {
+    return {_mm256_set1_epi16(static_cast<short>(x))};
   }
 }
 /// A register of floats, the lower half of them `first`, the upper `second`; of 8 all are `first`.
@@ -117,6 +138,82 @@ ORIEL_INLINE words<Arch> widen_codes(std::byte const* from, [[maybe_unused]] int
     return {x};
   }
 }
+
+#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
+
+/// A register whose quarters have 16 bytes of each of `Places` places, in turns.
+template <class Arch, int Places>
+ORIEL_INLINE words<Arch> load_quarters(std::byte const* const (&at)[Places]) noexcept {
+  static_assert(Places == 1 || Places == 2 || Places == 4);
+  auto const quarter = [&](int i) ORIEL_INLINE_LAMBDA {
+    return _mm_loadu_si128(reinterpret_cast<__m128i const*>(at[i]));
+  };
+  if constexpr (Places == 4) {
+    __m512i x = _mm512_zextsi128_si512(quarter(0));
+    x = _mm512_maskz_inserti32x4(every_lane, x, quarter(1), 1);
+    x = _mm512_maskz_inserti32x4(every_lane, x, quarter(2), 2);
+    return {_mm512_maskz_inserti32x4(every_lane, x, quarter(3), 3)};
+  } else {
+    __m512i const x = _mm512_maskz_broadcast_i32x4(every_lane, quarter(0));
+    if constexpr (Places == 1) return {x};
+    return {_mm512_mask_broadcast_i32x4(x, 0xf0f0, quarter(Places - 1))};
+  }
+}
+/// The bits [shift, shift + Bits) of bytes, as bytes; `Signed` numbers of 8 bits get 128 added.
+template <class Arch, int Bits, bool Signed>
+ORIEL_INLINE words<Arch> unsigned_codes(words<Arch> a, int shift) noexcept {
+  if constexpr (Bits == 8) {
+    return Signed ? words<Arch>{_mm512_xor_si512(a.x, _mm512_set1_epi8(-128))} : a;
+  } else {
+    if (shift > 0) a.x = _mm512_srli_epi16(a.x, static_cast<unsigned>(shift));
+    return {_mm512_and_si512(a.x, _mm512_set1_epi8((1 << Bits) - 1))};
+  }
+}
+/// Lane i, of 32 bits, is c[i] + the sum of a[j] b[j] for the bytes j of the lane: those of a are
+/// unsigned, those of b signed.
+template <class Arch>
+ORIEL_INLINE words<Arch> add_byte_products(words<Arch> c, words<Arch> a, words<Arch> b) noexcept {
+  return {_mm512_dpbusd_epi32(c.x, a.x, b.x)};
+}
+/// Floats that are whole, as numbers of 32 bits.
+template <class Arch>
+ORIEL_INLINE words<Arch> whole(vec<Arch> x) noexcept {
+  return {_mm512_maskz_cvtps_epi32(every_lane, x)};
+}
+/// 4, 8 or 16 floats, as often as a register holds them.
+template <class Arch, int Count>
+ORIEL_INLINE vec<Arch> load_repeated(float const* from) noexcept {
+  if constexpr (Count == 4) return _mm512_maskz_broadcast_f32x4(every_lane, _mm_loadu_ps(from));
+  if constexpr (Count == 8) return _mm512_maskz_broadcast_f32x8(every_lane, _mm256_loadu_ps(from));
+  return load<Arch>(from);
+}
+/// 256 a; a + b; a - b, of 32 bits.
+template <class Arch>
+ORIEL_INLINE words<Arch> times_256(words<Arch> a) noexcept {
+  return {_mm512_maskz_slli_epi32(every_lane, a.x, 8)};
+}
+template <class Arch>
+ORIEL_INLINE words<Arch> add_wide(words<Arch> a, words<Arch> b) noexcept {
+  return {_mm512_add_epi32(a.x, b.x)};
+}
+template <class Arch>
+ORIEL_INLINE words<Arch> subtract_wide(words<Arch> a, words<Arch> b) noexcept {
+  return {_mm512_sub_epi32(a.x, b.x)};
+}
+/// Number j of 32 bits of a quarter is the sum of that quarter of part j.
+template <class Arch>
+ORIEL_INLINE words<Arch> sum_quarters(words<Arch> const (&part)[4]) noexcept {
+  auto const pairs = [](__m512i a, __m512i b) ORIEL_INLINE_LAMBDA {
+    return _mm512_add_epi32(_mm512_maskz_unpacklo_epi32(every_lane, a, b),
+                            _mm512_maskz_unpackhi_epi32(every_lane, a, b));
+  };
+  __m512i const low = pairs(part[0].x, part[1].x);
+  __m512i const high = pairs(part[2].x, part[3].x);
+  return {_mm512_add_epi32(_mm512_maskz_unpacklo_epi64(0xff, low, high),
+                           _mm512_maskz_unpackhi_epi64(0xff, low, high))};
+}
+
+#endif
 
 /// a - b, of 16 bits.
 template <class Arch>

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSL-1.0
+// Scores of rows of codes by products of numbers of 16 bits. Lanes are channels.
+#pragma once
+
+#include <bit>
+
+#include "oriel/cache/group_scales.hpp"
+#include "oriel/cache/row_products.hpp"
+#include "oriel/simd/words.hpp"
+
+namespace oriel::inline v0 {
+
+/// How codes of 16 channels, which lie in 16 bytes, become registers of numbers of 16 bits.
+template <class Arch, class Codec>
+struct code_words {
+  static constexpr index group = Codec::group;
+  /// Registers that lie behind one another. Their first parts of 16 codes do, then the second ones.
+  static constexpr int chunk = Codec::code_bits == 8 ? 32 / word_lanes<Arch> : 8 / Codec::code_bits;
+  static constexpr index step = chunk * word_lanes<Arch>;
+  static constexpr index parts = word_lanes<Arch> / 16;  ///< of a register
+  /// Do the registers of a chunk have the same scales?
+  static constexpr bool alike = group % (16 * chunk) == 0;
+  /// Do all parts of a register have one scale, wherever it is?
+  static constexpr bool one_scale = group % step == 0;
+
+  /// The codes of register I of the chunk from channel d on.
+  template <int I>
+  ORIEL_INLINE static words<Arch> get(std::byte const* row, index d) noexcept {
+    constexpr int bits = Codec::code_bits;
+    constexpr index skip = Codec::code_byte(16 * I) - Codec::code_byte(0);
+    constexpr index between = Codec::code_byte(16 * (chunk + I)) - Codec::code_byte(16 * I);
+    words<Arch> const code = widen_codes<Arch, bits, Codec::code_is_signed>(
+        row + Codec::code_byte(d) + skip, bits == 8 ? 0 : I * bits, between);
+    if constexpr (Codec::code_offset == 0) return code;
+    return subtract<Arch>(code, broadcast_word<Arch>(Codec::code_offset));
+  }
+  /// The channel of a chunk with which part `part` of its register I begins.
+  ORIEL_INLINE static constexpr index part_at(index i, index part) noexcept {
+    return (part * chunk + i) * 16;
+  }
+  /// f(i, d) for each part of a row: it is at i where registers lie in order, and has the channels
+  /// from d on.
+  template <class F>
+  ORIEL_INLINE static void each_part(index dim, F&& f) noexcept {
+    for (index d = 0; d < dim; d += step) {
+      unroll<chunk* static_cast<int>(parts)>(
+          [&](int n) ORIEL_INLINE_LAMBDA { f(d + n * 16, d + part_at(n / parts, n % parts)); });
+    }
+  }
+  /// The groups of channels of the first and the last part of register I of the chunk from d on.
+  struct scale_places {
+    index first;
+    index last;
+  };
+  template <int I>
+  ORIEL_INLINE static constexpr scale_places places_of(index d) noexcept {
+    auto const at = [&](index part) ORIEL_INLINE_LAMBDA {
+      return static_cast<index>(static_cast<std::uint64_t>(d + part_at(I, part)) / group);
+    };
+    return {at(0), at(parts - 1)};
+  }
+  /// Asks for a line behind the chunk of codes from channel d on, with its first register. A core
+  /// drops most of many requests at once (Zen 4), so each chunk asks for its own.
+  template <int I>
+  ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
+    if (I > 0 || rows.ahead.l2 == 0) return;
+    prefetch_l2(reinterpret_cast<std::uintptr_t>(row) +
+                static_cast<std::uintptr_t>(Codec::code_byte(d)) + rows.ahead.l2);
+  }
+};
+
+/// Scores by code_words: `order` and `dot` of rounded_functions.
+template <class Arch, class Codec>
+struct word_scores {
+  using code = code_words<Arch, Codec>;
+  static constexpr index group = Codec::group;
+  static constexpr index step = code::step;
+
+  ORIEL_INLINE static void order(std::int16_t const* q, index q_step, index dim, int count,
+                                 std::int16_t* to) noexcept {
+    for (int r = 0; r < count; ++r, q += q_step, to += q_step) {
+      code::each_part(dim, [&](index i, index d)
+                               ORIEL_INLINE_LAMBDA { std::memcpy(to + i, q + d, 16 * sizeof *q); });
+    }
+  }
+
+  /// The scores of Rows rows of q.
+  template <int Rows, index Channels>
+  ORIEL_INLINE static void dot(row_slice const& rows, rounded_rows const& q, float* to,
+                               index to_step) noexcept {
+    constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
+    std::conditional_t<Channels == 0, index, std::integral_constant<index, Channels>> dim;
+    if constexpr (Channels == 0) dim = rows.dim;
+    index const groups = dim / group;
+    index const each = group_parameters<Codec>(dim);
+    float unit[lanes<Arch>];
+    for (int r = 0; r < Rows; ++r) {
+      for (int j = 0; j < keys; ++j) unit[r * keys + j] = q.unit[r];
+    }
+    for (index i = 0; i < rows.count; i += keys) {
+      alignas(64) float sums[lanes<Arch>][lanes<Arch>];
+      float of_rows[keys * (group_parameters<Codec>(max_coded_dim) + 2)];
+      index const here = min_of(keys, rows.count - i);
+      auto const row_at = [&](index j) ORIEL_INLINE_LAMBDA {
+        return rows.data + min_of(i + j, rows.count - 1) * rows.stride;
+      };
+      for (index j = 0; j < keys; ++j) {
+        Codec::template widen_parameters<Arch>(row_at(j), dim, of_rows + j * each);
+      }
+      ORIEL_ROLLED
+      for (index j = 0; j < keys; ++j) {
+        std::byte const* const row = row_at(j);
+        float const* const scales = of_rows + j * each;
+        vec<Arch> sum[Rows];
+        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { sum[r] = broadcast<Arch>(0.0f); });
+        for (index g = 0; Codec::has_zero && g < groups; g += lanes<Arch>) {
+          int const width = static_cast<int>(min_of(lanes<Arch>, groups - g));
+          // A zero multiplies its group's sum of q.
+          vec<Arch> const zero = load_partial<Arch>(scales + groups + g, width);
+          unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+            sum[r] =
+                fma<Arch>(zero, load_partial<Arch>(q.sums + r * q.sums_step + g, width), sum[r]);
+          });
+        }
+        auto const chunk_at = [&](index d) ORIEL_INLINE_LAMBDA {
+          words<Arch> total[Rows];
+          auto const add = [&]<int I>() ORIEL_INLINE_LAMBDA {
+            code::template ask<I>(rows, row, d);
+            words<Arch> const codes = code::template get<I>(row, d);
+            auto const at = code::template places_of<I>(d);
+            unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+              auto const x = load_words<Arch>(q.codes + r * q.step + d + I * word_lanes<Arch>);
+              total[r] = I == 0 || !code::alike ? pair_products<Arch>(codes, x)
+                                                : add_pair_products<Arch>(total[r], codes, x);
+            });
+            if constexpr (I == code::chunk - 1 || !code::alike) {
+              if constexpr (code::one_scale) {
+                unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+                  sum[r] = fma<Arch>(to_floats<Arch>(total[r]),
+                                     broadcast_operand<Arch>(scales + at.first), sum[r]);
+                });
+              } else {
+                vec<Arch> const scale = broadcast_halves<Arch>(scales + at.first, scales + at.last);
+                unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+                  sum[r] = fma<Arch>(to_floats<Arch>(total[r]), scale, sum[r]);
+                });
+              }
+            }
+          };
+          [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+            (add.template operator()<I>(), ...);
+          }
+          (std::make_integer_sequence<int, code::chunk>{});
+        };
+        if constexpr (Channels > 0) {
+          unroll<Channels / step>([&](int n) ORIEL_INLINE_LAMBDA { chunk_at(n * step); });
+        } else {
+          for (index d = 0; d < dim; d += step) chunk_at(d);
+        }
+        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { store<Arch>(sums[r * keys + j], sum[r]); });
+      }
+      vec<Arch> sum[lanes<Arch>];
+      unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = load<Arch>(sums[n]); });
+      write_products<Arch, Rows>(sum_rows<Arch>(sum) * load<Arch>(unit), to + i, to_step, here);
+    }
+  }
+};
+
+}  // namespace oriel::inline v0

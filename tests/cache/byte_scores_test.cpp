@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/cache/byte_scores.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "coded_rows.hpp"
+#include "each_arch.hpp"
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/quantized.hpp"
+
+namespace oriel::test {
+namespace {
+
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
+
+/// Sums of groups are exact and are added in order, so that every score is known to the bit.
+template <class Arch, class Codec, index Channels>
+void expect_scores(index dim) {
+  if constexpr (has_byte_products<Arch>) {
+    using scores = byte_scores<Arch, Codec>;
+    index const groups = dim / Codec::group;
+    dice d(12);
+    std::vector<std::int16_t> q(static_cast<std::size_t>(4 * dim)), ordered = q;
+    for (auto& x : q) x = static_cast<std::int16_t>(d.between(-32639, 32639));
+    for (index i = 0; i < dim; ++i) q[static_cast<std::size_t>(i)] = i % 2 == 0 ? 32639 : -32639;
+    for (index i = 0; i < dim; ++i) q[static_cast<std::size_t>(dim + i)] = 32639;
+    std::vector<float> sums(static_cast<std::size_t>(4 * groups));
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      sums[i / static_cast<std::size_t>(Codec::group)] += static_cast<float>(q[i]);
+    }
+    std::vector<float> const unit{1.0f, 0.5f, 2.0f, 1e-3f};
+    for (index const count : {1, 4, 7, 16, 35}) {
+      rows_of<Arch, Codec> const rows(count, dim);
+      index const room = count + 1;
+      for (int const n : {1, 2, 3, 4}) {
+        scores::order(q.data(), dim, dim, n, ordered.data());
+        rounded_rows const of{ordered.data(), dim, sums.data(), groups, unit.data()};
+        std::vector<float> got(static_cast<std::size_t>(4 * room), -7.0f);
+        if (n == 1) scores::template dot<1, Channels>(rows.slice, of, got.data(), room);
+        if (n == 2) scores::template dot<2, Channels>(rows.slice, of, got.data(), room);
+        if (n > 2) scores::template dot<4, Channels>(rows.slice, of, got.data(), room);
+        for (int r = 0; r < n; ++r) {
+          for (index i = 0; i < count; ++i) {
+            float want = 0.0f;
+            for (index g = 0; g < groups; ++g) {
+              std::int64_t exact = 0;
+              for (index c = g * Codec::group; c < (g + 1) * Codec::group; ++c) {
+                exact += rows.code[static_cast<std::size_t>(i * dim + c)] *
+                         q[static_cast<std::size_t>(r * dim + c)];
+              }
+              auto const at = static_cast<std::size_t>(i * groups + g);
+              want = std::fma(static_cast<float>(exact), rows.scale[at], want);
+              if constexpr (Codec::has_zero) {
+                want =
+                    std::fma(sums[static_cast<std::size_t>(r * groups + g)], rows.zero[at], want);
+              }
+            }
+            ASSERT_EQ(got[static_cast<std::size_t>(r * room + i)],
+                      want * unit[static_cast<std::size_t>(r)])
+                << n << " rows, row " << r << ", key " << i << " of " << count;
+          }
+          EXPECT_EQ(got[static_cast<std::size_t>(r * room + count)], -7.0f) << "behind the last";
+        }
+      }
+    }
+  } else {
+    GTEST_SKIP() << "no products of bytes";
+  }
+}
+
+TYPED_TEST(EachArch, AreKnownToTheBit) {
+  expect_scores<TypeParam, int8, 0>(32);
+  expect_scores<TypeParam, int8, 128>(128);
+  expect_scores<TypeParam, quantized<8, 256, true, float>, 0>(512);
+  expect_scores<TypeParam, quantized<8, 16, true, f16>, 0>(48);
+  expect_scores<TypeParam, q8_0, 0>(96);
+  expect_scores<TypeParam, int4, 0>(64);
+  expect_scores<TypeParam, int4, 128>(128);
+  expect_scores<TypeParam, int4_symmetric, 0>(192);
+  expect_scores<TypeParam, q4_0, 128>(128);
+  expect_scores<TypeParam, int2, 0>(128);
+}
+
+}  // namespace
+}  // namespace oriel::test

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/cache/word_scores.hpp"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "coded_rows.hpp"
+#include "each_arch.hpp"
+#include "oriel/cache/ggml.hpp"
+#include "oriel/cache/quantized.hpp"
+
+namespace oriel::test {
+namespace {
+
+TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
+
+/// Each register has the codes of the channels that each_part says, and their groups.
+template <class Arch, class Codec>
+void expect_codes() {
+  if constexpr (has_words<Arch>) {
+    using code = code_words<Arch, Codec>;
+    index const dim = 3 * std::lcm(Codec::group, code::step);
+    rows_of<Arch, Codec> const rows(1, dim);
+    std::vector<std::int16_t> got(static_cast<std::size_t>(dim));
+    for (index d = 0; d < dim; d += code::step) {
+      [&]<int... I>(std::integer_sequence<int, I...>) {
+        (store_words<Arch>(got.data() + d + I * word_lanes<Arch>,
+                           code::template get<I>(rows.bytes.data(), d)),
+         ...);
+        auto const expect_places = [&](auto at, index i) {
+          EXPECT_EQ(at.first, (d + code::part_at(i, 0)) / Codec::group);
+          EXPECT_EQ(at.last, (d + code::part_at(i, code::parts - 1)) / Codec::group);
+        };
+        (expect_places(code::template places_of<I>(d), I), ...);
+      }
+      (std::make_integer_sequence<int, code::chunk>{});
+    }
+    index seen = 0;
+    code::each_part(dim, [&](index i, index d) {
+      EXPECT_EQ(i, seen);
+      for (index n = 0; n < 16; ++n) {
+        ASSERT_EQ(got[static_cast<std::size_t>(i + n)], rows.code[static_cast<std::size_t>(d + n)])
+            << "channel " << d + n << " of " << dim;
+      }
+      seen += 16;
+    });
+    EXPECT_EQ(seen, dim);
+  } else {
+    GTEST_SKIP() << "no registers of numbers of 16 bits";
+  }
+}
+
+TYPED_TEST(EachArch, RegistersHaveTheCodesOfTheirParts) {
+  expect_codes<TypeParam, int8>();
+  expect_codes<TypeParam, quantized<8, 16, true, f16>>();
+  expect_codes<TypeParam, q8_0>();
+  expect_codes<TypeParam, int4>();
+  expect_codes<TypeParam, int4_symmetric>();
+  expect_codes<TypeParam, quantized<4, 128, true, f16>>();
+  expect_codes<TypeParam, q4_0>();
+  expect_codes<TypeParam, int2>();
+}
+
+/// Scores of one, two and four rows of q.
+template <class Arch, class Codec>
+void expect_scores() {
+  if constexpr (has_words<Arch>) {
+    index const dim = 2 * std::lcm(Codec::group, code_words<Arch, Codec>::step);
+    index const groups = dim / Codec::group;
+    constexpr index count = 19;
+    rows_of<Arch, Codec> const rows(count, dim);
+    std::vector<std::int16_t> q(static_cast<std::size_t>(4 * dim)), ordered = q;
+    std::vector<float> sums(static_cast<std::size_t>(4 * groups));
+    dice d(11);
+    for (std::size_t i = 0; i < q.size(); ++i) {
+      q[i] = static_cast<std::int16_t>(d.between(-32639, 32639));
+      sums[i / static_cast<std::size_t>(Codec::group)] += static_cast<float>(q[i]);
+    }
+    word_scores<Arch, Codec>::order(q.data(), dim, dim, 4, ordered.data());
+    float const unit[] = {1.0f, 0.5f, 2.0f, 1.0f};
+    rounded_rows const of{ordered.data(), dim, sums.data(), groups, unit};
+    std::vector<float> one(count), two(2 * count), four(4 * count);
+    word_scores<Arch, Codec>::template dot<1, 0>(rows.slice, of, one.data(), count);
+    word_scores<Arch, Codec>::template dot<2, 0>(rows.slice, of, two.data(), count);
+    word_scores<Arch, Codec>::template dot<4, 0>(rows.slice, of, four.data(), count);
+    for (std::size_t i = 0; i < four.size(); ++i) {
+      double want = 0.0, size = 0.0;
+      for (index c = 0; c < dim; ++c) {
+        auto const x = static_cast<double>(
+            q[i / count * static_cast<std::size_t>(dim) + static_cast<std::size_t>(c)]);
+        want += x * static_cast<double>(rows.floats[i % count * static_cast<std::size_t>(dim) +
+                                                    static_cast<std::size_t>(c)]);
+        size += std::fabs(x);
+      }
+      ASSERT_NEAR(four[i], want * static_cast<double>(unit[i / count]), 1e-5 * size);
+      if (i < two.size()) {
+        ASSERT_EQ(two[i], four[i]);
+      }
+      if (i < one.size()) {
+        ASSERT_EQ(one[i], four[i]);
+      }
+    }
+  } else {
+    GTEST_SKIP() << "no registers of numbers of 16 bits";
+  }
+}
+
+TYPED_TEST(EachArch, ScoresHaveTheBitsOfOneRow) {
+  expect_scores<TypeParam, int8>();
+  expect_scores<TypeParam, int4>();
+  expect_scores<TypeParam, q4_0>();
+}
+
+}  // namespace
+}  // namespace oriel::test
