@@ -36,7 +36,7 @@ void expect_scales(index dim) {
   }
 }
 
-TYPED_TEST(EachArch, GroupAfterGroup) {
+TYPED_TEST(EachArch, ScalesComeGroupAfterGroup) {
   expect_scales<TypeParam, int8, 0>(32);
   expect_scales<TypeParam, int8, 128>(128);
   expect_scales<TypeParam, q8_0, 0>(96);

@@ -34,7 +34,7 @@ TEST(RoundedTile, TheLargestNumberIsAllUnits) {
   EXPECT_TRUE(std::isnan(whole_scale::up_to<arch>(broadcast<arch>(infinity)).unit));
 }
 
-/// What channel d of row r is among eight rows in the order of int8, see byte_scores; elsewhere it is
+/// What channel d of row r is among eight rows in the order of int8: that of byte_scores, elsewhere
 /// that of channels.
 int code_of(rounded_rows const& of, int r, index d) {
   if constexpr (!has_byte_products<arch>) return of.codes[r * of.step + d];
@@ -60,6 +60,7 @@ TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
     for (index i = 0; i < dim; ++i) q[4 * dim + i] = 0.0f;
     queries.set(q.data(), rows);
     rounded_functions const& of = *reader_of<arch, int8>(nullptr).rounded(dim);
+    queries.rows(of, dim, 1);  // as many as are multiplied next is what counts
     rounded_rows const got = queries.rows(of, dim, rows);
     for (int r = 0; r < rows; ++r) {
       if (r >= 1 && r <= 3) {
@@ -148,7 +149,7 @@ void expect_sums() {
             want += static_cast<double>(p[static_cast<std::size_t>(r * tile_keys + i)]) *
                     floats[static_cast<std::size_t>(i * dim + c)];
           }
-          EXPECT_NEAR(whole[static_cast<std::size_t>(r * dim + c)], want, 80 * most / 65534 + 1e-5);
+          EXPECT_NEAR(whole[static_cast<std::size_t>(r * dim + c)], want, 80 * most / 64000 + 1e-5);
         }
       }
     }

@@ -11,7 +11,8 @@
 
 namespace oriel::test {
 
-/// Stored rows with a gap behind each, and the floats they stand for: scale * code + zero.
+/// Stored rows with a gap behind each, and the floats they stand for: scale * code + zero. The codes
+/// of the first row are the largest but for the first of each group, which is the least.
 template <class Arch, class Codec>
 struct rows_of {
   std::vector<std::byte> bytes;
@@ -30,6 +31,9 @@ struct rows_of {
     for (index i = 0; i < count; ++i) {
       std::byte* const to = bytes.data() + i * stride;
       for (float& x : row) x = d.real();
+      for (index c = 0; i == 0 && c < dim; ++c) {
+        row[static_cast<std::size_t>(c)] = c % Codec::group == 0 ? -1.0f : 1.0f;
+      }
       Codec{}.template encode<Arch>(row.data(), dim, 0, to);
       Codec::template widen_parameters<Arch>(to, dim, all.data());
       for (index g = 0; g < groups; ++g) {

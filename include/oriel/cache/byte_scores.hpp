@@ -52,15 +52,14 @@ struct byte_scores {
     if constexpr (Channels == 0) dim = rows.dim;
     index const groups = dim / group;
 
-    // Of each quarter: its row's unit and, group by group, sums.
-    auto const quarters = [&](float const* from, index between,
-                              float* lanes_of) ORIEL_INLINE_LAMBDA {
-      unroll<16>([&](int n) ORIEL_INLINE_LAMBDA { lanes_of[n] = from[n / keys * between]; });
+    // In each lane: its row's unit and, group by group, sums.
+    auto const spread = [&](float const* from, index between, float* lane) ORIEL_INLINE_LAMBDA {
+      unroll<16>([&](int n) ORIEL_INLINE_LAMBDA { lane[n] = from[n / keys * between]; });
     };
     alignas(64) float unit[16];
     alignas(64) float sums[most_groups][16];
-    quarters(q.unit, 1, unit);
-    for (index g = 0; needs_sums && g < groups; ++g) quarters(q.sums + g, q.sums_step, sums[g]);
+    spread(q.unit, 1, unit);
+    for (index g = 0; needs_sums && g < groups; ++g) spread(q.sums + g, q.sums_step, sums[g]);
 
     for (index i = 0; i < rows.count; i += 16) {
       alignas(64) float scale[most_groups][16];
@@ -101,7 +100,8 @@ struct byte_scores {
 
  private:
   /// What is subtracted from codes that have become unsigned.
-  static constexpr int offset = Codec::code_is_signed ? 128 : Codec::code_offset;
+  static constexpr int offset = Codec::code_offset + (Codec::code_is_signed ? 128 : 0);
+  static_assert((offset & (offset - 1)) == 0, "its products with sums are not exact in floats");
   static constexpr bool needs_sums = Codec::has_zero || offset != 0;
   /// Registers of codes whose products are summed at a time: two, if a group has them in pairs.
   static constexpr int pieces = group % 32 == 0 ? 2 : 1;
@@ -141,7 +141,8 @@ struct byte_scores {
     for (index d = begin + 16 * pieces; d < begin + group; d += 16 * pieces) part(d, false);
     return sum_quarters<Arch>(total);
   }
-  /// Asks for a line behind the codes at `from`.
+  /// Asks for a line behind the codes at `from`: several times for most lines, as some requests
+  /// are dropped, and fewer were slower (Emerald Rapids).
   ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* from) noexcept {
     if (rows.ahead.l2 == 0) return;
     prefetch_l2(reinterpret_cast<std::uintptr_t>(from) + rows.ahead.l2);

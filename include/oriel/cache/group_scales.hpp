@@ -21,7 +21,7 @@ ORIEL_INLINE void group_scales(row_slice const& rows, float* scale, float* zero,
   index const dim = Channels > 0 ? Channels : rows.dim;
   index const groups = dim / Codec::group;
   index const each = group_parameters<Codec>(dim);
-  float of_rows[4 * (group_parameters<Codec>(Channels > 0 ? Channels : max_coded_dim) + 2)];
+  float of_rows[4 * group_parameters<Codec>(Channels > 0 ? Channels : max_coded_dim)];
   auto const widen = [&](index row, float* to) ORIEL_INLINE_LAMBDA {
     Codec::template widen_parameters<Arch>(rows.data + row * rows.stride, dim, to);
   };

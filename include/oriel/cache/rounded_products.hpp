@@ -30,7 +30,7 @@ requires(has_byte_products<Arch>&& Codec::group <= 256) struct rounded_scores<Ar
 ///   has_zero           does a group have a zero, too?
 ///   code_bits          of a code: 8, 4 or 2
 ///   code_is_signed     are they signed numbers?
-///   code_offset        what is to be subtracted from a code
+///   code_offset        what is to be subtracted from a code: a power of two, or 0
 ///   code_byte(d)       the byte of a row where the codes of the channels from d on lie, from bit
 ///                      d / 16 % (8 / code_bits) * code_bits on
 ///   widen_parameters<Arch>(row, dim, to)   writes the groups' scales, then with `has_zero` their
@@ -79,7 +79,7 @@ struct rounded_products {
                                            scales, add,  restore};
 
  private:
-  /// Channels that a compiler knows for one row of q, as most models have them.
+  /// Channels that a compiler knows, as most models have them.
   static constexpr index usual = lanes<Arch> == 16 && 128 % dims == 0 ? 128 : 0;
 
   /// The sums of Wide registers of codes, from the First of those from channel d on, for Rows rows

@@ -24,7 +24,8 @@ ORIEL_INLINE void in_row_blocks(int count, F&& f) noexcept {
   }
 }
 
-/// The same in blocks of one, of two, or of four, of which the last may be too many.
+/// The same in blocks of one, of two, or of four, of which the last may be too many: whole numbers,
+/// whose sums don't stay in registers for more.
 template <class F>
 ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {
   if (count == 1) return f(std::integral_constant<int, 1>{}, 0);

@@ -26,16 +26,16 @@ struct row_slice {
   lines_ahead ahead = {};  ///< what products ask for with each line they read
 };
 
-/// Rows of queries as whole numbers: row r is unit[r] * codes. A row that is not finite has a unit
-/// that is NaN.
+/// Rows of queries as whole numbers, in blocks as rounded_functions::order writes them: row r is
+/// unit[r] times numbers of 16 bits. A row that is not finite has a unit that is NaN.
 struct rounded_rows {
-  std::int16_t const* codes =
-      nullptr;  ///< rows `step` apart, as rounded_functions::order writes them
+  std::int16_t const* codes = nullptr;  ///< the block that begins with row r is at r * step
   index step = 0;
-  float const* sums = nullptr;  ///< the same, `sums_step` apart
+  float const* sums = nullptr;  ///< of a row's groups of channels; rows `sums_step` apart
   index sums_step = 0;
   float const* unit = nullptr;
 
+  /// Row r, which begins a block, and those behind it.
   ORIEL_INLINE constexpr rounded_rows from(int r) const noexcept {
     return {codes + r * step, step, sums + r * sums_step, sums_step, unit + r};
   }
@@ -59,8 +59,9 @@ struct rounded_weights {
 /// Products with queries and weights that are rounded to whole numbers, for `compute_choice::fast`.
 ///   group, dims   channels that share a scale; rows must be a multiple of `dims`
 ///   has_zero      do groups have a zero: row i is scale * code + zero
-///   order    writes `count` queries [dim] as `dot` takes as many, in blocks of four, of which the
-///            last may be too many, and the sums of their groups of channels
+///   order    writes `count` queries [dim], of magnitudes up to 32639 and `q_step` apart, as `dot`
+///            takes as many, and the sums of their groups of channels: one, two, or in blocks of
+///            four. Queries and what is written have room for whole blocks of four rows
 ///   dot      to[r * to_step + i] = q[r] . row i, for r < count
 ///   scales   writes the scales of the rows' groups of channels to scale[g * between + i], and
 ///            their zeros, if they have some

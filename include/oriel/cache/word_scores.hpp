@@ -2,7 +2,7 @@
 // Scores of rows of codes by products of numbers of 16 bits. Lanes are channels.
 #pragma once
 
-#include <bit>
+#include <cstring>
 
 #include "oriel/cache/group_scales.hpp"
 #include "oriel/cache/row_products.hpp"
@@ -99,7 +99,7 @@ struct word_scores {
     }
     for (index i = 0; i < rows.count; i += keys) {
       alignas(64) float sums[lanes<Arch>][lanes<Arch>];
-      float of_rows[keys * (group_parameters<Codec>(max_coded_dim) + 2)];
+      float of_rows[keys * group_parameters<Codec>(max_coded_dim)];
       index const here = min_of(keys, rows.count - i);
       auto const row_at = [&](index j) ORIEL_INLINE_LAMBDA {
         return rows.data + min_of(i + j, rows.count - 1) * rows.stride;

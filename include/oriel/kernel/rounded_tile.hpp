@@ -35,7 +35,7 @@ template <class Arch>
 class rounded_queries {
  public:
   ORIEL_INLINE rounded_queries() noexcept {}
-  /// For `rows` rows, or none, of `padded_dim` floats, a multiple of lanes<Arch>.
+  /// For `rows` rows, a multiple of 4, or none, of `padded_dim` floats, a multiple of lanes<Arch>.
   static rounded_queries carve(carver& memory, index rows, index padded_dim) noexcept {
     rounded_queries own;
     own.step_ = padded_dim;
@@ -64,10 +64,12 @@ class rounded_queries {
       unit_[r] = to.unit + sum_lanes<Arch>(bad);
     }
   }
-  /// The first `count` rows, always as many, as `of` multiplies them; of `dim` floats.
+  /// The first `count` rows as `of` multiplies as many; of `dim` floats.
   rounded_rows rows(rounded_functions const& of, index dim, int count) noexcept {
-    if (of_ != &of) of.order(code_, step_, dim, count, ordered_, sums_, sums_step_);
-    of_ = &of;
+    if (of_ != &of || count_ != count) {
+      of.order(code_, step_, dim, count, ordered_, sums_, sums_step_);
+    }
+    of_ = &of, count_ = count;
     return {ordered_, step_, sums_, sums_step_, unit_};
   }
 
@@ -75,6 +77,7 @@ class rounded_queries {
   index step_ = 0;
   index sums_step_ = 0;
   rounded_functions const* of_ = nullptr;  ///< whose order the rows are in
+  int count_ = 0;                          ///< how many
   std::int16_t* code_ = nullptr;           ///< [rows, padded_dim]
   std::int16_t* ordered_ = nullptr;        ///< [rows, padded_dim]
   float* sums_ = nullptr;                  ///< [rows, groups]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// Registers of whole numbers of 16 bits, whose products are summed in pairs: where an instruction
-// set has them.
+// Registers of whole numbers of 16 bits, whose products are summed in pairs, and of bytes, whose
+// products are summed in fours: where an instruction set has them.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ inline constexpr bool has_byte_products =
 template <class Arch>
 inline constexpr int word_lanes = 2 * lanes<Arch>;
 
-/// Bytes of a register, as whole numbers of 16 or of 32 bits.
+/// Bytes of a register, as whole numbers of 8, 16 or 32 bits.
 template <class Arch>
 struct words {};
 
