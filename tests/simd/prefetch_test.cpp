@@ -11,6 +11,7 @@ TEST(Prefetch, OfAnyAddressIsHarmless) {
     prefetch_l2(at);
     prefetch_l1(at);
     lines_ahead{at, at}.ask(this);
+    lines_ahead{at, at}.ask_l2(this);
   }
 }
 

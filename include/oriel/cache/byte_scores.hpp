@@ -48,9 +48,7 @@ struct byte_scores {
     constexpr int in_register = 4 / Rows;  // keys in a register
     constexpr int keys = 4 * in_register;  // keys of four registers, which are summed at a time
     constexpr index most_groups = (Channels > 0 ? Channels : max_coded_dim) / group;
-    std::conditional_t<Channels == 0, index, std::integral_constant<index, Channels>> dim;
-    if constexpr (Channels == 0) dim = rows.dim;
-    index const groups = dim / group;
+    index const groups = (Channels > 0 ? Channels : rows.dim) / group;
 
     // In each lane: its row's unit and, group by group, sums.
     auto const spread = [&](float const* from, index between, float* lane) ORIEL_INLINE_LAMBDA {
@@ -121,8 +119,8 @@ struct byte_scores {
           index const c = d + 16 * p;
           std::byte const* from[Keys];
           for (int k = 0; k < Keys; ++k) from[k] = at[n][k] + Codec::code_byte(c);
-          if (p == 0) {
-            for (int k = 0; k < Keys; ++k) ask(rows, from[k]);
+          if (p == 0) {  // for most lines several times: some requests are dropped, and fewer were
+            for (int k = 0; k < Keys; ++k) rows.ahead.ask_l2(from[k]);  // slower (Emerald Rapids)
           }
           constexpr int per_byte = 8 / Codec::code_bits;
           code[p] = unsigned_codes<Arch, Codec::code_bits, Codec::code_is_signed>(
@@ -140,12 +138,6 @@ struct byte_scores {
     part(begin, true);
     for (index d = begin + 16 * pieces; d < begin + group; d += 16 * pieces) part(d, false);
     return sum_quarters<Arch>(total);
-  }
-  /// Asks for a line behind the codes at `from`: several times for most lines, as some requests
-  /// are dropped, and fewer were slower (Emerald Rapids).
-  ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* from) noexcept {
-    if (rows.ahead.l2 == 0) return;
-    prefetch_l2(reinterpret_cast<std::uintptr_t>(from) + rows.ahead.l2);
   }
 };
 

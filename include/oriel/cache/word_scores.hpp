@@ -63,9 +63,7 @@ struct code_words {
   /// drops most of many requests at once (Zen 4), so each chunk asks for its own.
   template <int I>
   ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
-    if (I > 0 || rows.ahead.l2 == 0) return;
-    prefetch_l2(reinterpret_cast<std::uintptr_t>(row) +
-                static_cast<std::uintptr_t>(Codec::code_byte(d)) + rows.ahead.l2);
+    if (I == 0) rows.ahead.ask_l2(row + Codec::code_byte(d));
   }
 };
 

@@ -71,19 +71,7 @@ ORIEL_INLINE void store_words(void* to, words<Arch> a) noexcept {
   }
 }
 
-/// A register whose pairs of numbers are all the two at `first`; in the upper half, where there are
-/// more than 16 numbers, those at `second`.
-template <class Arch>
-ORIEL_INLINE words<Arch> broadcast_pairs(std::int16_t const* first,
-                                         std::int16_t const* second) noexcept {
-  __m128i const lower = _mm_loadu_si32(first);
-  if constexpr (x86_bytes<Arch> == 64) {
-    __m512i const all = _mm512_maskz_broadcastd_epi32(every_lane, lower);
-    return {_mm512_mask_broadcastd_epi32(all, 0xff00, _mm_loadu_si32(second))};
-  } else {
-    return {_mm256_broadcastd_epi32(lower)};
-  }
-}
+/// A register whose pairs of numbers are all the two at `pair`.
 template <class Arch>
 ORIEL_INLINE words<Arch> broadcast_pair(std::int16_t const* pair) noexcept {
   __m128i const x = _mm_loadu_si32(pair);
@@ -92,6 +80,17 @@ ORIEL_INLINE words<Arch> broadcast_pair(std::int16_t const* pair) noexcept {
   } else {
     return {_mm256_broadcastd_epi32(x)};
   }
+}
+/// The same of the two at `first`; in the upper half, where there are more than 16 numbers, of
+/// those at `second`.
+template <class Arch>
+ORIEL_INLINE words<Arch> broadcast_pairs(std::int16_t const* first,
+                                         [[maybe_unused]] std::int16_t const* second) noexcept {
+  words<Arch> all = broadcast_pair<Arch>(first);
+  if constexpr (x86_bytes<Arch> == 64) {
+    all.x = _mm512_mask_broadcastd_epi32(all.x, 0xff00, _mm_loadu_si32(second));
+  }
+  return all;
 }
 /// A register of numbers that are all the same.
 template <class Arch>
