@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/kernel/flash_tile.hpp"
 
-#include "tile_kernel.hpp"
+#include "kernel_law.hpp"
 
 namespace oriel::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <span>
 
-#include "oriel/attention/attention.hpp"
+#include "oriel/attention/check.hpp"
 
 namespace oriel::inline v0 {
 

@@ -2,7 +2,7 @@
 // Rows that choose blocks of keys, and what of a tile of keys each of them sees.
 #pragma once
 
-#include "oriel/attention/plan.hpp"
+#include "oriel/attention/worker_scratch.hpp"
 
 namespace oriel::inline v0::detail {
 
@@ -21,7 +21,7 @@ void choose_blocks(attention const& call, index head, row_tile const& rows, int 
     for (int r = first; r < end; ++r) {
       index const q_head = call.heads().first_q_head(head) + rows.head(r);
       asking[r - first] = {
-          query_row<Arch>(call.q, rows.token(r), q_head, wide + (r - first) * call.q.dim),
+          wide_row<Arch>(call.q, rows.token(r), q_head, wide + (r - first) * call.q.dim),
           rows.position(r),
           q_head,
           head,

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <span>
 
-#include "oriel/attention/attention.hpp"
+#include "oriel/attention/check.hpp"
 #include "oriel/simd/exp2.hpp"
 
 namespace oriel::inline v0 {

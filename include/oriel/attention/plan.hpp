@@ -1,150 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// Bytes before they are allocated, and how a call is cut into tasks.
+// Bytes before they are allocated.
 #pragma once
 
-#include "oriel/attention/batch.hpp"
-#include "oriel/kernel/decode_tile.hpp"
-#include "oriel/kernel/flash_tile.hpp"
-#include "oriel/kernel/wide_tile.hpp"
+#include "oriel/attention/worker_scratch.hpp"
 
 namespace oriel::inline v0 {
-
-/// Upper bounds of the calls that a plan is made for; the heads are those of every call.
-struct attend_bounds {
-  index sequences = 1;  ///< in a batch
-  index q_len = 1;      ///< queries, all sequences together
-  index kv_len =
-      0;  ///< keys in the longest source (a ring's window and sinks, and a piece of prompt)
-  index q_heads = 1;
-  index kv_heads = 1;
-  index head_dim = 0;
-  index chosen_blocks = 0;  ///< that a row of a selector chooses at most; 0: no selector
-  std::optional<index> v_dim = std::nullopt;  ///< head_dim unless given
-  bool coded = false;     ///< are keys or values stored otherwise than as floats?
-  bool narrow_q = false;  ///< are queries bf16 or f16?
-
-  ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
-};
-
-/// The bounds of one call. Of an empty batch: no sequence, one head, one float.
-ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
-  attend_bounds all{.sequences = batch.size(), .q_len = 0, .head_dim = 1};
-  for (attention const& call : batch) {
-    kv_shape const kv = call.kv.shape();
-    all.q_len = saturating_add(all.q_len, call.q.tokens);
-    all.kv_len = max_of(all.kv_len, call.kv.held());
-    all.chosen_blocks = max_of(all.chosen_blocks, call.select.most());
-    all.q_heads = call.q.heads;
-    all.kv_heads = kv.kv_heads;
-    all.head_dim = kv.head_dim;
-    all.v_dim = kv.v_dim;
-    all.coded = all.coded || kv.coded;
-    all.narrow_q = all.narrow_q || call.q.type != element_type::f32;
-  }
-  return all;
-}
-
-/// The two phases of a call, in order; between them every task of the first must have ended.
-enum class phase { attend, merge };
-inline constexpr phase phases[] = {phase::attend, phase::merge};
-
-/// Rows of a segment: those that are gathered block by block, together.
-inline constexpr index segment_rows = 4096;
-
-/// What rows have chosen, and how much of it is done.
-struct choices {
-  index* chosen = nullptr;  ///< [rows, most], each row ascending
-  index* count = nullptr;   ///< [rows]
-  index* next = nullptr;    ///< [rows]: the first of a row's blocks that is not done
-  index most = 0;           ///< blocks per row at most
-
-  static choices carve(carver& memory, index rows, index most) noexcept {
-    choices all;
-    all.chosen = memory.take<index>(saturating_mul(rows, most));
-    all.count = memory.take<index>(rows);
-    all.next = memory.take<index>(rows);
-    all.most = most;
-    return all;
-  }
-  /// Those of the rows from `row` on.
-  ORIEL_INLINE choices from(index row) const noexcept {
-    return {chosen + row * most, count + row, next + row, most};
-  }
-  /// The first of a row's blocks that is not done, or INT64_MAX.
-  ORIEL_INLINE index at(index row) const noexcept {
-    return next[row] < count[row] ? chosen[row * most + next[row]] : INT64_MAX;
-  }
-};
-
-/// What a segment of gathered rows is computed in.
-template <class Arch>
-struct segment_scratch {
-  softmax_state<Arch> state;  ///< [rows]
-  std::int32_t* list;         ///< [rows]: those that chose a block
-
-  static segment_scratch carve(carver& memory, index rows, index v_dim) noexcept {
-    segment_scratch own;
-    own.state = softmax_state<Arch>::carve(memory, rows, v_dim);
-    own.list = memory.take<std::int32_t>(rows);
-    return own;
-  }
-};
-
-/// What one worker computes in.
-template <class Arch>
-struct worker_scratch {
-  flash_tile<Arch> flash[block_tiles];
-  decode_tile<Arch> decode[block_heads];
-  wide_tile wide;             ///< for rows that are not stored as floats
-  softmax_state<Arch> state;  ///< [tile rows]
-  std::uint64_t* word;        ///< [tile_keys]
-  float const** q;            ///< [tile rows]
-  float* wide_q;              ///< [asking_rows, head_dim]: bf16 or f16 queries as floats
-  choices chosen;             ///< by the rows of a segment, or of a block of tiles
-  segment_scratch<Arch> segment;
-
-  /// `chosen` for a call's selector, whose rows may choose fewer blocks than the bounds say.
-  ORIEL_INLINE choices chosen_by(attention const& call) const noexcept {
-    choices own = chosen;
-    own.most = call.select.most();
-    return own;
-  }
-
-  static constexpr int tile_rows = tile_shape<Arch>::rows > decode_rows
-                                       ? tile_shape<Arch>::rows
-                                       : static_cast<int>(decode_rows);
-  /// Rows that ask for their blocks, or are packed into a tile, at a time.
-  static constexpr int asking_rows = tile_rows > 64 ? tile_rows : 64;
-  /// Of a block of tiles.
-  static constexpr index block_rows =
-      max_of(tile_shape<Arch>::rows * block_tiles, decode_rows* block_heads);
-
-  /// For a call within `bounds` whose rows have these sizes.
-  static worker_scratch carve(carver& memory, attend_bounds const& bounds, index head_dim,
-                              index v_dim) noexcept {
-    worker_scratch own;
-    auto* const scores = memory.take<float>(tile_keys * tile_rows);
-    carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
-    for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
-    own.wide = wide_tile::carve(memory, bounds.coded ? tile_keys : 0, head_dim, v_dim);
-    auto const shared =
-        decode_tile<Arch>::carve_shared(again, bounds.coded, head_dim, v_dim, scores);
-    for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, shared);
-    memory.skip(again);
-    own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
-    own.word = memory.take<std::uint64_t>(tile_keys);
-    own.q = memory.take<float const*>(tile_rows);
-    own.wide_q = memory.take<float>(saturating_mul(bounds.narrow_q ? asking_rows : 0, head_dim));
-    if (bounds.chosen_blocks > 0) {
-      index const rows = saturating_mul(bounds.q_len, bounds.q_heads / bounds.kv_heads);
-      index const segment = min_of(rows, segment_rows);
-      index const tiles = min_of(saturating_mul(bounds.q_len, bounds.q_heads), block_rows);
-      own.chosen = choices::carve(memory, max_of(segment, tiles), bounds.chosen_blocks);
-      own.segment = segment_scratch<Arch>::carve(memory, segment, v_dim);
-    }
-    return own;
-  }
-};
 
 /// Made once from upper bounds, serves every call within them.
 struct attend_plan {
@@ -210,7 +70,7 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
     return refuse({errc::shape, "bounds: heads and dims must not exceed 2^40, lengths 2^60"});
   }
   carver worker;
-  worker_scratch<Arch>::carve(worker, bounds, bounds.head_dim, bounds.value_dim());
+  detail::worker_scratch<Arch>::carve(worker, bounds, bounds.head_dim, bounds.value_dim());
   plan.worker_bytes = worker.used();
   if (workers > 1) {
     // Only tiles above a fair share of the work are cut into leaves: fewer than there are shares.

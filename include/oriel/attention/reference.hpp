@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "oriel/attention/attention.hpp"
+#include "oriel/attention/check.hpp"
 #include "oriel/simd/vec.hpp"
 
 namespace oriel::inline v0 {
@@ -51,7 +51,7 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
     index const position = call.queries().begin + t;
     for (index h = 0; h < q.heads; ++h) {
       index const head = call.heads().kv_head(h);
-      float const* const a = detail::query_row<Arch>(q, t, h, query);
+      float const* const a = wide_row<Arch>(q, t, h, query);
       auto const score = [&](index key) {
         kv_run const run = kv.run_at(head, key);
         float const* const b = run.floats(run.k, q.dim, row);

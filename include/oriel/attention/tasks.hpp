@@ -6,6 +6,10 @@
 
 namespace oriel::inline v0 {
 
+/// The two phases of a call, in order; between them every task of the first must have ended.
+enum class phase { attend, merge };
+inline constexpr phase phases[] = {phase::attend, phase::merge};
+
 namespace detail {
 
 /// Where the states of blocks that are cut into leaves lie in the workspace.
@@ -63,7 +67,7 @@ void run_task(attend_plan const& plan, attention_batch const& batch, phase of, i
   if (p.tasks == 0) return;
   carver own(memory.bytes.data() + worker * plan.worker_bytes);
   kv_shape const shape = batch[0].kv.shape();
-  auto scratch = worker_scratch<Arch>::carve(own, plan.bounds, shape.head_dim, shape.v_dim);
+  auto scratch = detail::worker_scratch<Arch>::carve(own, plan.bounds, shape.head_dim, shape.v_dim);
   detail::leaf_states<Arch> const states(plan, batch, memory);
   // A task attends to what begins within its part of the total.
   auto const part = [&](index i) { return p.total / p.tasks * i + min_of(i, p.total % p.tasks); };

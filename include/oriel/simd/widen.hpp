@@ -8,6 +8,7 @@
 
 #include "oriel/core/float16.hpp"
 #include "oriel/simd/vec.hpp"
+#include "oriel/view/element_view.hpp"
 
 namespace oriel::inline v0 {
 
@@ -233,6 +234,19 @@ void widen_row(T const* from, index count, float* to) noexcept {
   index const whole = count / lanes<Arch> * lanes<Arch>;
   for (index d = 0; d < whole; d += lanes<Arch>) store<Arch>(to + d, widen<Arch>(from + d));
   for (index d = whole; d < count; ++d) to[d] = static_cast<float>(from[d]);
+}
+
+/// Row (token, head) of a view as floats: where it lies, or written to `to` [dim].
+template <class Arch>
+float const* wide_row(input_view const& of, index token, index head, float* to) noexcept {
+  return of.visit([&]<class T>(tensor_view<T> const& view) ORIEL_INLINE_LAMBDA -> float const* {
+    if constexpr (std::is_same_v<T, float const>) {
+      return view.row(token, head);
+    } else {
+      widen_row<Arch>(view.row(token, head), view.dim, to);
+      return to;
+    }
+  });
 }
 
 /// `count` elements from as many floats.

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSL-1.0
+// One row tile and one key tile: where mask, score and source meet a kernel.
+#pragma once
+
+#include "oriel/attention/chosen_tile.hpp"
+#include "oriel/attention/tile_runs.hpp"
+
+namespace oriel::inline v0::detail {
+
+/// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches; of rows that
+/// choose, in the blocks of their choice. Hidden tiles are never loaded, fully visible ones never
+/// masked. The kernel gets rows as they are stored, or through `wide`, if not null, as floats.
+/// The order of steps is that of `tile_kernel`.
+template <class Kernel>
+void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile const& rows,
+                 chosen_tile* chosen, key_order const& order, range keys, index begin,
+                 std::uint64_t* word, wide_tile* wide) noexcept {
+  coverage seen = call.mask.cover(rows.queries(), keys);
+  if (seen == coverage::none) return;
+  if (seen == coverage::some) call.mask.visible_rows(rows, keys, word);
+  if (chosen != nullptr) seen = chosen->hide_others(call, rows, keys, seen, word);
+  if (seen == coverage::none) return;
+  bool const partial = seen == coverage::some;
+  std::uint64_t const* const visible = partial ? word : nullptr;
+  range const places{keys.begin - begin, keys.end - begin};
+  auto const each_run = [&](auto&& f)
+                            ORIEL_INLINE_LAMBDA { for_each_run(call.kv, head, keys, visible, f); };
+  auto const read_each = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
+    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA {
+      if constexpr (requires { kernel.wants(run.*of); }) {
+        if (kernel.wants_streams()) {
+          return in_streams<typename Kernel::fetch>(call.kv, order, run, of, f);
+        }
+        in_parts(call.kv, order, run, of, kernel.wants(run.*of), f);
+      } else {
+        f(run);
+      }
+    });
+  };
+  read_each(&kv_run::k, [&](kv_run const& run) {
+    kernel.score(wide != nullptr ? wide->keys(run) : run, run.first - begin, rows.count);
+  });
+  if (call.score) {
+    score_tile tile = kernel.scores(places.begin);
+    tile.rows = rows;
+    tile.first_head = call.heads().first_q_head(head);
+    tile.keys = keys;
+    call.score.apply(tile);
+  }
+  if (partial) kernel.hide(word, places, rows.count);
+  kernel.absorb(places, rows.count);
+  kernel.begin_values(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
+    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA { f(run, run.first - begin); });
+  });
+  read_each(&kv_run::v, [&](kv_run const& run) {
+    kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
+  });
+  kernel.end_values(rows.count);
+}
+
+}  // namespace oriel::inline v0::detail

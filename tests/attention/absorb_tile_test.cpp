@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "oriel/attention/absorb_tile.hpp"
+
+#include "oriel/mask/causal.hpp"
+#include "oriel/mask/sliding_window.hpp"
+#include "oriel/score/softcap.hpp"
+#include "step_recorder.hpp"
+
+namespace oriel::test {
+namespace {
+
+using steps = std::vector<std::string>;
+
+/// Four queries at 296 to 299 of 300 keys, and the steps for the keys [from, to) of the third tile.
+struct third_tile {
+  problem p{{.q_len = 4, .kv_len = 300, .head_dim = 8}};
+  attention call = p.call();
+  steps made;
+  step_recorder kernel{.name = "", .steps = &made};
+
+  steps const& absorb(range keys) {
+    std::uint64_t word[tile_keys];
+    detail::key_order const order{.held = call.kv.positions(), .end = 300};
+    detail::absorb_tile(kernel, call, 0, row_tile{0, 4, 1, 296}, nullptr, order, keys, 256, word,
+                        nullptr);
+    return made;
+  }
+};
+
+TEST(AbsorbTile, AHiddenTileIsNotTouched) {
+  third_tile of;
+  of.call.mask = causal{} & sliding_window{2};
+  EXPECT_EQ(of.absorb({256, 280}), steps{});
+}
+
+TEST(AbsorbTile, AVisibleTileIsNotMasked) {
+  third_tile of;
+  of.call.mask = causal{};
+  EXPECT_EQ(of.absorb({256, 296}),
+            (steps{"score [256, 296) at 0", "absorb [0, 40)", "begin_values [0, 40)",
+                   "of [256, 296) at 0", "accumulate [256, 296) at 0", "end_values"}));
+}
+
+TEST(AbsorbTile, APartialTileIsMaskedAndOnlyKeysThatSomeRowSeesAreRead) {
+  third_tile of;
+  of.call.mask = causal{} & sliding_window{3};
+  of.call.score = softcap{2.0f};
+  EXPECT_EQ(of.absorb({290, 300}),
+            (steps{"score [294, 300) at 38", "scores 34", "hide [34, 44)", "absorb [34, 44)",
+                   "begin_values [34, 44)", "of [294, 300) at 38", "accumulate [294, 300) at 38",
+                   "end_values"}));
+  EXPECT_EQ(of.kernel.hidden, (std::vector<std::uint64_t>{0, 0, 0, 0, 0b0001, 0b0011, 0b0111,
+                                                          0b1110, 0b1100, 0b1000}));
+}
+
+}  // namespace
+}  // namespace oriel::test
