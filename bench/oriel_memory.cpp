@@ -125,7 +125,7 @@ double best_seconds_of(F&& f) {
 void attend_once(oriel::attention const& call) {
   oriel::attend_plan const plan = oriel::plan_attend(oriel::bounds_of(call));
   oriel::aligned_bytes const scratch(plan.workspace_bytes());
-  oriel::require(oriel::attend(plan, call, {scratch.span()}));
+  oriel::require(oriel::attend(plan, call, scratch));
 }
 
 measurement measure(options const& o, index n, double dense_guess) {

@@ -52,7 +52,7 @@ class problem {
   visible_work const& visible() const noexcept { return visible_; }
   index instances() const noexcept { return instances_; }
   oriel::attend_plan const& plan() const noexcept { return plan_; }
-  oriel::workspace workspace() const noexcept { return {workspace_.span()}; }
+  oriel::workspace workspace() const noexcept { return workspace_; }
   /// The call on cache `instance`; every instance writes the same output.
   oriel::attention call(index instance);
   /// The same without block selection.

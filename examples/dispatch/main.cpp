@@ -17,7 +17,7 @@ int main() {
       .mask = oriel::causal{} & oriel::sliding_window{.keys = 100},
       .out = {out.data(), 300, 4, 32}};
   oriel::aligned_bytes scratch(workspace_bytes(call));
-  oriel::status const s = attend(call, oriel::workspace{scratch});
+  oriel::status const s = attend(call, scratch);
   std::printf("%s by %s: the last token sees the mean of tokens 200..299: %.3f\n", s.what,
               oriel::active_arch(), out.back());
   return s.ok() ? 0 : 1;

@@ -256,7 +256,7 @@ class engine {
         scratch_(plan_.workspace_bytes()) {}
 
   void attend(oriel::attention const& call) {
-    require(oriel::attend(plan_, call, {scratch_}, pool_));
+    require(oriel::attend(plan_, call, scratch_, pool_));
   }
 
  private:
@@ -272,7 +272,7 @@ enum class kind { chunked, global };
 /// global one of as many rows as there will ever be. T is what it keeps a number as.
 template <class T>
 struct layer {
-  using cache = oriel::rolling_cache<oriel::elements<T>>;
+  using cache = oriel::rolling_cache<T>;
 
   layer(kind is, index rows_kept)
       : mask(is == kind::chunked

@@ -104,7 +104,7 @@ class layer {
   status extend(rows q, rows k, rows v, oriel::tensor_view<float> out) {
     oriel::attention const call{
         .q = q, .kv = oriel::joined{ring_, k, v}, .mask = mask_, .out = out};
-    if (status s = oriel::attend(plan_, call, {scratch_}, pool_); !s.ok()) return s;
+    if (status s = oriel::attend(plan_, call, scratch_, pool_); !s.ok()) return s;
     return ring_.append(k, v);
   }
 

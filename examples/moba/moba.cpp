@@ -250,7 +250,7 @@ index call_oriel(options const& o, tensors& t, bool chooses, oriel::tensor_view<
   bounds.q_len = o.tokens;
   oriel::attend_plan const plan = oriel::plan_attend(bounds);
   oriel::aligned_bytes const scratch(plan.workspace_bytes());
-  oriel::require(oriel::attend(plan, call, {scratch.span()}));
+  oriel::require(oriel::attend(plan, call, scratch));
   return plan.workspace_bytes() + (chooses ? oriel::block_means::required_bytes(shape) : 0);
 }
 

@@ -44,8 +44,8 @@ int main() {
       .mask = oriel::causal{},
       .score = oriel::softcap{30.0f} >> fading{strength, 20},
       .out = {out.data(), tokens, heads, dim}};
-  oriel::aligned_bytes const scratch(oriel::plan_attend(oriel::bounds_of(call)).workspace_bytes());
-  oriel::status const s = oriel::attend(call, oriel::workspace{scratch.span()});
+  oriel::aligned_bytes const scratch(oriel::workspace_bytes(call));
+  oriel::status const s = oriel::attend(call, scratch);
 
   std::vector<double> exact(out.size());
   oriel::status const r = oriel::reference(call, {exact.data(), tokens, heads, dim});

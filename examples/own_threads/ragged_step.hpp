@@ -83,7 +83,7 @@ class ragged_step {
 inline std::vector<float> serial_answer(ragged_step const& step) {
   std::vector<float> out = step.answer();
   std::vector<oriel::attention> const batch = step.batch(out);
-  oriel::aligned_bytes const memory(oriel::plan_attend(oriel::bounds_of(batch)).workspace_bytes());
+  oriel::aligned_bytes const memory(oriel::workspace_bytes(batch));
   oriel::require(oriel::attend(batch, {memory}));
   return out;
 }

@@ -322,7 +322,7 @@ void session::attend_to(index layer, oriel::range part) {
     require(means_[at].append(both));
     call.select = oriel::moba(means_[at], options_.top_k);
   }
-  require(oriel::attend(plan_, call, oriel::workspace{workspace_.span()}, pool_));
+  require(oriel::attend(plan_, call, workspace_, pool_));
   require(caches_->append(layer, k, v));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <cstdio>
+#include <oriel/interop/owning.hpp>
 #include <oriel/oriel.hpp>
 #include <vector>
 
@@ -14,8 +15,8 @@ int main() {
       .kv = oriel::contiguous{{k.data(), 1000, 2, 64}, {v.data(), 1000, 2, 64}},
       .mask = oriel::causal{} & oriel::sliding_window{.keys = 256},
       .out = {out.data(), 1000, 8, 64}};
-  alignas(64) static std::byte scratch[1 << 18];  // plan_attend(bounds_of(call)).workspace_bytes()
-  oriel::status const s = oriel::attend(call, oriel::workspace{scratch});
+  oriel::aligned_bytes const scratch(oriel::workspace_bytes(call));  // or memory of your own
+  oriel::status const s = oriel::attend(call, scratch);
   std::printf("%s: the last token sees the mean of tokens 744..999: %g\n", s.what, out.back());
   return s.ok() ? 0 : 1;
 }

@@ -57,7 +57,26 @@ TEST(Plan, ManyWorkersNeedNoMoreThanLeafStatesPerKey) {
   EXPECT_LE(once, (4 * 4) * (1024 + 4) * 64 * (48 + 64) * 4) << "16 tiles x leaves x rows x floats";
 }
 
-TEST(Plan, RefusesSenselessBounds) {
+TEST(WorkspaceBytes, AreThoseOfAPlanForTheBatchAlone) {
+  problem const p({.q_len = 100, .kv_len = 3000, .q_heads = 4, .kv_heads = 2, .head_dim = 16});
+  attention const call = p.call();
+  for (index const workers : {1, 3}) {
+    EXPECT_EQ(workspace_bytes(call, workers),
+              plan_attend(bounds_of(call), workers).workspace_bytes());
+  }
+  EXPECT_EQ(workspace_bytes(call, 0), 0) << "no worker, no plan";
+  answer to(call);
+  attention with = call;
+  with.out = to.out.view;
+  with.lse = to.lse.view;
+  aligned_memory scratch(workspace_bytes(with));
+  EXPECT_TRUE(attend(with, scratch).ok());
+  EXPECT_TRUE(scratch.is_untouched_behind());
+  aligned_memory less(workspace_bytes(with) - storage_alignment);
+  EXPECT_EQ(attend(with, less).code, errc::workspace);
+}
+
+TEST(Plan, RefusesInvalidBounds) {
   struct {
     char const* name;
     attend_bounds bounds;

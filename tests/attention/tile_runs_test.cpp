@@ -39,25 +39,25 @@ TEST(ForEachRun, YieldsTheKeysThatSomeRowSeesInRunsOfTheSource) {
 TEST(KeyOrder, FollowsThePositionsThatAreHeldUpToTheEndAndThenTheNextKeys) {
   constexpr index nobody_knows = INT64_MAX;
   detail::key_order const all{.held = {10, 100}, .lost = {20, 50}, .end = 100};
-  EXPECT_EQ(all.behind(10, 5), 15);
-  EXPECT_EQ(all.behind(10, 10), 50) << "the first behind what is lost";
-  EXPECT_EQ(all.behind(15, 7), 52);
-  EXPECT_EQ(all.behind(10, 45), 85);
-  EXPECT_EQ(all.behind(60, 5), 65);
-  EXPECT_EQ(all.behind(90, 9), 99);
-  EXPECT_EQ(all.behind(90, 10), nobody_knows);
+  EXPECT_EQ(all.after(10, 5), 15);
+  EXPECT_EQ(all.after(10, 10), 50) << "the first behind what is lost";
+  EXPECT_EQ(all.after(15, 7), 52);
+  EXPECT_EQ(all.after(10, 45), 85);
+  EXPECT_EQ(all.after(60, 5), 65);
+  EXPECT_EQ(all.after(90, 9), 99);
+  EXPECT_EQ(all.after(90, 10), nobody_knows);
   detail::key_order const blocks{.held = {0, 100}, .lost = {}, .end = 32, .next = {64, 80}};
-  EXPECT_EQ(blocks.behind(16, 4), 20);
-  EXPECT_EQ(blocks.behind(16, 16), 64);
-  EXPECT_EQ(blocks.behind(31, 1), 64);
-  EXPECT_EQ(blocks.behind(31, 1000), 79) << "not further than the next keys";
+  EXPECT_EQ(blocks.after(16, 4), 20);
+  EXPECT_EQ(blocks.after(16, 16), 64);
+  EXPECT_EQ(blocks.after(31, 1), 64);
+  EXPECT_EQ(blocks.after(31, 1000), 79) << "not further than the next keys";
   detail::key_order const last{.held = {0, 70}, .lost = {}, .end = 32, .next = {64, 80}};
-  EXPECT_EQ(last.behind(30, 8), nobody_knows) << "70 is not held";
+  EXPECT_EQ(last.after(30, 8), nobody_knows) << "70 is not held";
   detail::key_order const over{
       .held = {0, 2000}, .lost = {20, 1000}, .end = 20, .next = {1000, 1024}};
-  EXPECT_EQ(over.behind(15, 10), 1005) << "what is lost lies behind the end";
+  EXPECT_EQ(over.after(15, 10), 1005) << "what is lost lies behind the end";
   detail::key_order const negative{.held = {-100, 0}, .lost = {-60, -50}, .end = 0};
-  EXPECT_EQ(negative.behind(-70, 15), -45);
+  EXPECT_EQ(negative.after(-70, 15), -45);
 }
 
 TEST(HeldPart, BeginsBehindWhatIsLost) {

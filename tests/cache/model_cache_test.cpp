@@ -518,12 +518,12 @@ TEST(ModelCache, AGlobalLayerIsFullAtTheContextAndSaysSo) {
   EXPECT_EQ(m.all.room(0), 3);
   EXPECT_EQ(m.all.room(1), 100);
   status const s = m.append(0, {97, 101});
-  EXPECT_EQ(s.code, errc::memory);
+  EXPECT_EQ(s.code, errc::full);
   EXPECT_EQ(s.where, 0);
   EXPECT_EQ(m.all.end(0), 97);
   ASSERT_TRUE(m.append(0, {97, 100}).ok());
   EXPECT_EQ(m.all.room(0), 0);
-  EXPECT_EQ(m.append(0, {100, 101}).code, errc::memory);
+  EXPECT_EQ(m.append(0, {100, 101}).code, errc::full);
   // Context shift makes room.
   ASSERT_TRUE(m.all.erase(0, {2, 50}).ok());
   EXPECT_EQ(m.all.room(0), 48);
@@ -609,7 +609,7 @@ TEST(ModelCacheInGroups, AGlobalLayerHoldsTheContextWherever) {
       ASSERT_TRUE(m.groups.append(0, 0, m.k.view.slice(one), m.v.view.slice(one)).ok());
     }
     range const one{100, 101};
-    EXPECT_EQ(m.groups.append(0, 0, m.k.view.slice(one), m.v.view.slice(one)).code, errc::memory);
+    EXPECT_EQ(m.groups.append(0, 0, m.k.view.slice(one), m.v.view.slice(one)).code, errc::full);
     EXPECT_EQ(m.groups.at(0, 0).positions(), (range{first, first + 100}));
     EXPECT_TRUE(m.groups.at(0, 0).lost().empty());
   }

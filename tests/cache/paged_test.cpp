@@ -181,6 +181,12 @@ TEST(Paged, OverlapsThePagesOfTheSequenceOnly) {
     EXPECT_EQ(all.overlaps({floats.data() + 32 + 4 * block + 3, 1, 1, 1}), own) << block;
   }
   EXPECT_FALSE(paged(pool, table, 2).overlaps({floats.data() + 8, 1, 1, 4}));
+  page_pool const back{{floats.data() + 28, 2, 1, 2}, {floats.data() + 60, 2, 1, 2}, 8, -4, -4};
+  for (index block = 0; block < 8; ++block) {
+    bool const own = block == 5 || block == 2;
+    EXPECT_EQ(paged(back, table, 3).overlaps({floats.data() + 28 - 4 * block, 1, 1, 4}), own);
+    EXPECT_EQ(paged(back, table, 3).overlaps({floats.data() + 60 - 4 * block, 1, 1, 4}), own);
+  }
 }
 
 // --- pages of a codec's rows ---------------------------------------------------------------------

@@ -136,7 +136,7 @@ TEST(Saved, WhatIsForeignIsNamed) {
   bytes_of_cache const blob = saved(4);
   bytes_of_cache page(4096, std::byte{0x42});
   kept own(shape);
-  EXPECT_STREQ(own.of.restore(page).what, "these are no saved bytes of oriel");
+  EXPECT_STREQ(own.of.restore(page).what, "not bytes that a cache of oriel saved");
   cache unusable({}, shape);
   EXPECT_EQ(unusable.restore(blob).code, errc::memory);
   EXPECT_EQ(unusable.save(page).code, errc::memory);

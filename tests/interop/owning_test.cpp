@@ -22,6 +22,9 @@ TEST(AlignedBytes, AreAlignedAndAsManyAsAsked) {
     EXPECT_EQ(static_cast<index>(all.size()), size);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(all.data()) % storage_alignment, 0u);
     std::memset(all.data(), 1, all.size());  // AddressSanitizer listens
+    workspace const same = bytes;
+    EXPECT_EQ(same.bytes.data(), all.data());
+    EXPECT_EQ(same.bytes.size(), all.size());
   }
 }
 

@@ -129,6 +129,16 @@ TEST(Footprint, IsTheSmallestRangeAroundTheCells) {
   }
 }
 
+TEST(Hull, IsAroundBothAndIgnoresWhatIsEmpty) {
+  auto const is = [](address_range r, std::uintptr_t begin, std::uintptr_t end) {
+    return r.begin == begin && r.end == end;
+  };
+  EXPECT_TRUE(is(hull(address_range{10, 20}, {40, 50}), 10, 50));
+  EXPECT_TRUE(is(hull(address_range{40, 50}, {10, 45}), 10, 50));
+  EXPECT_TRUE(is(hull(address_range{}, {10, 20}), 10, 20));
+  EXPECT_TRUE(is(hull(address_range{10, 20}, {7, 7}), 10, 20));
+}
+
 TEST(RowsAreDisjoint, NeverTrueWhereRowsOverlap) {
   dice d(3);
   index disjoint = 0;

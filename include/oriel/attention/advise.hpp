@@ -29,11 +29,11 @@ enum class attention_way {
 /// What to do, and what it would take.
 struct attention_advice {
   attention_way way = attention_way::none;
-  index window = 0;
-  index block = 0;
-  index top_k = 0;
-  index bytes = 0;
-  double seconds = 0.0;
+  index window = 0;      ///< keys, for attention_way::window
+  index block = 0;       ///< keys, for attention_way::moba
+  index top_k = 0;       ///< blocks, the own one counted, for attention_way::moba
+  index bytes = 0;       ///< of keys, values and block means
+  double seconds = 0.0;  ///< for the whole prompt
 };
 
 namespace detail {

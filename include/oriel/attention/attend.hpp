@@ -67,8 +67,7 @@ status attend(attend_plan const& plan, attention const& call, workspace memory,
   return attend<Arch>(plan, attention_batch(call), memory, on);
 }
 
-/// The same with a plan for this one call: needs plan_attend(bounds_of(batch),
-/// on.workers()).workspace_bytes() bytes of workspace.
+/// The same with a plan for this one call: needs workspace_bytes(batch, on.workers()) bytes.
 template <class Arch = default_arch, executor Executor = serial const>
 status attend(attention_batch const& batch, workspace memory, Executor&& on = Executor{}) noexcept {
   if (status s = check<Arch>(batch); !s.ok()) return s;

@@ -23,17 +23,18 @@ enum class kernel_choice {
 /// How exactly a call is computed.
 enum class compute_choice {
   exact,  ///< in floats
-  /// The decode kernel may round queries and weights to 16 bits where keys or values are codes of 8
-  /// bits or fewer with scales (`rounded_products`) and the instruction set has the products (AVX2,
-  /// AVX-512). The largest number of a query is 32639 units of it, and so is the largest product of
-  /// a weight and a scale s of its value among the 128 keys of a tile and all channels. With
-  /// u = 1 / 64000
+  /// The decode kernel may quantise queries and weights to 16-bit integers where keys or values are
+  /// codes of at most 8 bits with scales (`rounded_products`) and the instruction set has integer
+  /// products (AVX2, AVX-512). Each query has one unit, 1 / 32639 of its largest magnitude. So have
+  /// the products p s of a softmax weight p and a scale s of the key's value, among the 128 keys of
+  /// a tile and all channels. With u = 1 / 64000
   ///   |change of a score| <= u scale max_d |q[d]| sum_d |k[d]|
   ///   |change of a tile's sum of p v[d]| <= u (number of keys) max (p |s|) max |code|
-  /// where no sum of |scale * code| over a key exceeds 1e33 and none of the maxima is below 1e-34.
-  /// Everything else as exact, and the same bits still, but that rows which are shown through
-  /// `joined` are multiplied as floats until they are stored. Where it rounds, all scores of a
-  /// query that is not finite are NaN, and an infinite scale of a value gives NaN in all channels.
+  /// provided that no sum of |s code| over a key's channels exceeds 1e33 and no maximum is below
+  /// 1e-34. Everything else is computed as `exact`, with the same bits for any cut and any threads;
+  /// but fresh rows of `joined` are multiplied as floats until they are stored. Where it quantises,
+  /// a query that is not finite has NaN for all scores, and an infinite scale of a value gives NaN
+  /// in all channels.
   fast,
 };
 

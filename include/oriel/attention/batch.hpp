@@ -32,13 +32,6 @@ class attention_batch {
 
 namespace detail {
 
-/// Smallest range around both.
-ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noexcept {
-  if (a.begin == a.end) return b;
-  if (b.begin == b.end) return a;
-  return {a.begin < b.begin ? a.begin : b.begin, a.end < b.end ? b.end : a.end};
-}
-
 /// Could writing the bytes of `written` change what `call` reads?
 ORIEL_INLINE bool reads(attention const& call, address_range written) noexcept {
   return written.meets(v0::footprint(call.q)) || written.meets(footprint(call.sink_logits)) ||
@@ -89,14 +82,16 @@ status check(attention_batch const& batch) noexcept {
     for (std::size_t i = 0; i < detail::outputs::count; ++i) {
       address_range const written = footprint(own.all[i]);
       apart = apart && (written.begin == written.end || all[i].end <= written.begin);
-      all[i] = detail::hull(all[i], written);
+      all[i] = hull(all[i], written);
     }
   }
   for (std::size_t i = 0; i < detail::outputs::count; ++i) {
     for (std::size_t j = 0; j < i; ++j) apart = apart && !all[i].meets(all[j]);
   }
   for (attention const& call : batch) {
-    for (address_range const& written : all) apart = apart && !detail::reads(call, written);
+    for (address_range const& written : all) {
+      apart = apart && (written.begin == written.end || !detail::reads(call, written));
+    }
   }
   for (index i = 0; i < batch.size() && !apart; ++i) {
     for (index j = 0; j < batch.size(); ++j) {

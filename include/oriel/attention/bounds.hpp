@@ -12,8 +12,9 @@ namespace oriel::inline v0 {
 struct attend_bounds {
   index sequences = 1;  ///< in a batch
   index q_len = 1;      ///< queries, all sequences together
-  index kv_len =
-      0;  ///< keys in the longest source (a ring's window and sinks, and a piece of prompt)
+  /// Keys that the longest source holds: cache_shape::capacity() of a ring, and the fresh rows of
+  /// `joined`.
+  index kv_len = 0;
   index q_heads = 1;
   index kv_heads = 1;
   index head_dim = 0;

@@ -145,7 +145,8 @@ status check_inputs(attention const& call) noexcept {
   return {};
 }
 
-/// ok, or the first rule that a call breaks. Cost O(1), but see `overlaps`.
+/// ok, or the first rule that a call breaks. Cost O(terms of the mask and their lists), and what
+/// check() and overlaps() of the source cost: for `paged`, O(its pages).
 template <class Arch = default_arch>
 status check(attention const& call) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;

@@ -19,11 +19,11 @@ namespace oriel::inline v0 {
 ///   k, v      [batch, kv_len, kv_heads, head_dim or v_dim]  those, or rows of a codec:
 ///                                                           batch_of<stored_view>(view, b, stride)
 ///   left_pad  [batch] or empty: 0                   slots before the first real token
-///   kv_valid  [batch] or empty: kv_len              the slot behind the last real one
+///   kv_valid  [batch] or empty: kv_len              one past the last real slot
 ///   out       [batch, q_len, q_heads, v_dim]               float, bf16 or f16
 ///   lse, lse_sink  [batch, q_len, q_heads, 1] or empty
 ///
-/// Rows before the first real token see no key: out = 0, lse = -inf. Rows behind the last one see
+/// Rows before the first real token see no key: out = 0, lse = -inf. Rows after the last one see
 /// what their positions show them. Each sequence becomes two calls, its padding and its rest:
 ///
 ///   std::vector<oriel::attention> calls;   // of padded.check().ok()

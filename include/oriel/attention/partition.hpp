@@ -13,7 +13,7 @@ struct row_cut {
   index tiled_rows = 0;   ///< the first of them: those that walk over all keys they reach
   index tile_rows = 1;    ///< rows of a tile
   index tiles = 0;        ///< of the tiled rows of a kv head
-  index head_tiles = 0;   ///< tiles of a kv head; behind those of the tiled rows, segments
+  index head_tiles = 0;   ///< of a kv head: the tiles of the tiled rows, then segments
   index block_tiles = 1;  ///< most tiles of a block
 };
 

@@ -42,7 +42,7 @@ ORIEL_INLINE constexpr index leaves_within(index keys) noexcept { return keys / 
 }  // namespace detail
 
 /// A plan for calls up to `bounds` on up to `workers` workers. Its check() tells of bounds that
-/// make no sense (errc::heads, errc::shape) and of workers < 1 (errc::plan).
+/// are invalid (errc::heads, errc::shape) and of workers < 1 (errc::plan).
 template <class Arch = default_arch>
 attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept {
   attend_plan plan{.bounds = bounds, .workers = workers, .tile_rows = tile_shape<Arch>::rows};
@@ -90,6 +90,13 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
     return refuse({errc::shape, "bounds: the workspace would exceed the address space"});
   }
   return plan;
+}
+
+/// Bytes of workspace that attend(batch, memory, on) needs on up to `workers` workers: those of a
+/// plan for this batch alone; 0 where there is none.
+template <class Arch = default_arch>
+index workspace_bytes(attention_batch const& batch, index workers = 1) noexcept {
+  return plan_attend<Arch>(bounds_of(batch), workers).workspace_bytes();
 }
 
 /// ok, or why `batch` can't be run under `plan` in `memory` (errc::plan, errc::workspace,

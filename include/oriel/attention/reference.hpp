@@ -17,7 +17,7 @@ namespace oriel::inline v0 {
 ///   lse, lse_sink : [q_len, q_heads, 1]   or empty
 ///
 /// Requires  inputs as attend does, out and lse of these shapes (errc::shape, errc::heads).
-/// Cost      two passes of head_dim flops per pair, no memory.
+/// Cost      two passes of head_dim flops per pair; 40 KiB of stack.
 /// Source    Vaswani et al. 2017, arXiv:1706.03762, section 3.2.1.
 template <class Arch = default_arch>
 status reference(attention const& call, tensor_view<double> out, tensor_view<double> lse = {},

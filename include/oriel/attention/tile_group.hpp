@@ -7,7 +7,7 @@
 
 namespace oriel::inline v0::detail {
 
-/// The first key tile at `from`, a multiple of tile_keys, or behind it that holds any of `keys`, or
+/// The first key tile at or after `from`, a multiple of tile_keys, that holds any of `keys`, or
 /// INT64_MAX.
 ORIEL_INLINE index next_tile(key_ranges const& keys, index from) noexcept {
   for (range const part : keys) {
@@ -54,7 +54,7 @@ ORIEL_INLINE stored_rows group_rows(element_view<Void> const& of, index token, i
 }
 
 /// What row tile `i` of a group may ask for while it absorbs its last keys: as keys, the queries of
-/// the tile behind the group that takes its place next, and as values, where its results will go.
+/// the tile after the group that takes its place next, and as values, where its results will go.
 ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i) noexcept {
   row_tile const& own = g.rows[i];
   bool const side_by_side =

@@ -38,9 +38,9 @@ struct key_order {
   index end = 0;
   range next = {};
 
-  /// What is read `count` keys behind the one at `from`, and not beyond the last of `next`;
+  /// What is read `count` keys after the one at `from`, and not beyond the last of `next`;
   /// INT64_MAX: nobody knows.
-  ORIEL_INLINE index behind(index from, index count) const noexcept {
+  ORIEL_INLINE index after(index from, index count) const noexcept {
     index at = from + min_of(count, next.empty() ? count : next.size());
     if (from < lost.begin && lost.begin <= at && lost.begin < end) at += lost.size();
     if (at >= end) at = next.empty() ? INT64_MAX : at - end + next.begin;
@@ -61,8 +61,9 @@ ORIEL_INLINE range held_part(any_source const& kv, range keys) noexcept {
 inline constexpr index fewest_rows = 16;
 
 /// Calls f(part) for the parts of a run, each with what to ask for while its keys or values (`of`)
-/// are read: `bytes` further on in the order of reading, wherever that lies. A part is so short
-/// that it lies as far behind each of its rows, but for strides that change and the last of few.
+/// are read: `bytes` further on in the order of reading, wherever that lies. A part is short enough
+/// that one prefetch distance serves all of its rows, but for strides that change and the last of
+/// few.
 template <class F>
 ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run run,
                            stored_rows kv_run::*of, lines_ahead bytes, F&& f) noexcept {
@@ -79,14 +80,14 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
     kv_run part = run;
     lines_ahead& lines = (part.*of).ahead;
     lines.l2 = distance(ahead);
-    index const at = ahead > 0 ? order.behind(run.first, ahead) : INT64_MAX;
+    index const at = ahead > 0 ? order.after(run.first, ahead) : INT64_MAX;
     if (at != INT64_MAX) {
       kv_run const later = kv.run_at(run.head, at);
       part.rows = min_of(run.rows, max_of(later.rows, fewest_rows));
       lines.l2 = reinterpret_cast<std::uintptr_t>((later.*of).data) -
                  reinterpret_cast<std::uintptr_t>((run.*of).data);
     }
-    // Behind few rows, most of what is near is none of them.
+    // In a short part the nearby line for L1 would mostly lie outside it.
     lines.l1 = part.rows < 64 ? 0 : distance(near);
     f(part);
     run = run.from(part.rows);
@@ -94,14 +95,14 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
 }
 
 /// Calls f(part) for a few rows of a run at a time, and before each asks for as many of what is
-/// read next, in several streams: of its values, or behind those of the next tile's keys.
+/// read next, in several streams: of its values, or of the next tile's keys.
 template <class Fetch, class F>
 ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_run const& run,
                              stored_rows kv_run::*of, F&& f) noexcept {
   Fetch next;
   if (of == &kv_run::k) {
     next = Fetch(run.v, run.rows);
-  } else if (index const at = order.behind(run.first, tile_keys); at != INT64_MAX) {
+  } else if (index const at = order.after(run.first, tile_keys); at != INT64_MAX) {
     kv_run const later = kv.run_at(run.head, at);
     next = Fetch(later.k, min_of(run.rows, later.rows));
   }

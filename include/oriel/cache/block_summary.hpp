@@ -125,14 +125,14 @@ class block_summary {
   }
 
   /// Takes the keys that `kv` holds from the position after the last one taken on (if none was:
-  /// from its first): those behind a truncation, or all of a cache that was loaded. Keys that it
+  /// from its first): those after a truncation, or all of a cache that was loaded. Keys that it
   /// has lost since are a gap: errc::position. Otherwise errors are those of truncate.
   /// Cost       one pass over these keys; where a kivi_cache's group is complete now, over those
   ///            from the beginning of its first block on.
   ORIEL_INLINE status append(any_source const& kv) noexcept {
     if (status s = check_source(kv); !s.ok()) return s;
     range held = kv.positions();
-    if (!kv.lost().empty()) held.begin = max_of(held.begin, kv.lost().end);  // behind pinned sinks
+    if (!kv.lost().empty()) held.begin = max_of(held.begin, kv.lost().end);  // after pinned sinks
     bool const empty = end_ == origin_;
     if (held.empty() || (!empty && held.end < end_)) return {};
     if (held.begin < 0 || (!empty && held.begin > end_)) {
@@ -169,7 +169,7 @@ class block_summary {
     return {};
   }
 
-  /// Follows an erase: the rows of `erased` are gone, and those behind them have moved there, with
+  /// Follows an erase: the rows of `erased` are gone, and later ones have moved there, with
   /// keys that may have been turned. `kv` is the cache after its own erase. Keys from erased.begin
   /// on (of a kivi_cache: of its group) are taken again; blocks with keys that kv has lost are out
   /// of reach.
@@ -296,7 +296,7 @@ class block_summary {
   float* done_ = nullptr;  ///< [kv_heads, blocks, rows * head_dim]
   float* sums_ = nullptr;  ///< of the block that is not complete, [kv_heads, rows * head_dim]
   index origin_ = 0;       ///< the first position taken
-  index end_ = 0;          ///< behind the last one
+  index end_ = 0;          ///< one past the last one
   index settled_ = 0;      ///< keys from here on had not had their last bits yet
   index first_ = 0;        ///< number of the first block that is held, or could be
 };

@@ -96,6 +96,10 @@ struct codec_of {
   using type = T;
 };
 template <>
+struct codec_of<float> {
+  using type = elements<float>;
+};
+template <>
 struct codec_of<bf16> {
   using type = elements<bf16>;
 };

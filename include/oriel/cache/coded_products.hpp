@@ -88,7 +88,7 @@ struct coded_products {
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
   /// f<Rows>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
-  /// time, behind the first n.
+  /// time, after the first n.
   template <class F>
   ORIEL_INLINE static void in_parts(row_slice const& rows, int count, F&& f) noexcept {
     if constexpr (usual > 0) {

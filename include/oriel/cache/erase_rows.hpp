@@ -63,7 +63,7 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 
 }  // namespace detail
 
-/// Takes the tokens of `erased` out of a caller's keys and values (context shift): those behind
+/// Takes the tokens of `erased` out of a caller's keys and values (context shift): later ones
 /// move down by erased.size(), and with a rope each key that moves is turned to its new position
 /// (encoded once more). What is held afterwards is the first k.tokens - erased.size() tokens.
 ///
@@ -76,7 +76,7 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 ///            of one another (errc::alias), a range of tokens (errc::position), and of rope and
 ///            memory what check says (errc::shape, errc::workspace, errc::memory, errc::alignment,
 ///            errc::alias).
-/// Cost       every row behind the range read and written once.
+/// Cost       every row after the range read and written once.
 template <class Arch = default_arch>
 status erase_rows(storage_view const& k, storage_view const& v, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {

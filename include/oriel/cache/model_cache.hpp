@@ -129,7 +129,7 @@ class model_cache {
 
   /// Keeps the rows of the next tokens of one layer; arguments, positions and errors as
   /// layer_cache::append. Besides, the layer must keep rows (errc::shape), and where it keeps
-  /// all of them there must be room for these: at most config.context are held (errc::memory).
+  /// all of them there must be room for these: at most config.context are held (errc::full).
   template <class Arch = default_arch>
   ORIEL_INLINE status append(index sequence, index layer, stored_view const& k,
                              stored_view const& v,
@@ -141,7 +141,7 @@ class model_cache {
     }
     layer_cache& cache = cache_of(sequence, e.cache);
     if (e.limit < max_position && k.tokens > e.limit - cache.positions().size()) {
-      return {errc::memory, "append: a layer that keeps all tokens holds config.context", layer};
+      return {errc::full, "append: a layer that keeps all tokens holds config.context", layer};
     }
     return of_layer(cache.template append<Arch>(k, v, first), layer);
   }
@@ -359,12 +359,12 @@ class model_cache {
   ORIEL_INLINE status check_sequence(index sequence) const noexcept {
     if (!made_.ok()) return made_;
     if (sequence >= 0 && sequence < sequences_) return {};
-    return {errc::shape, "model_cache: there is no sequence of this number"};
+    return {errc::shape, "model_cache: the sequence is not one of config.sequences"};
   }
   ORIEL_INLINE status check_layer(index sequence, index layer) const noexcept {
     if (status s = check_sequence(sequence); !s.ok()) return s;
     if (layer >= 0 && layer < layers_) return {};
-    return {errc::shape, "model_cache: there is no layer of this number"};
+    return {errc::shape, "model_cache: the layer is not one of config.layers"};
   }
   ORIEL_INLINE status check_truncate(index sequence, index position) const noexcept {
     bool const none = empty(sequence);

@@ -8,7 +8,7 @@
 namespace oriel::inline v0 {
 
 /// An engine's memory for pages of keys and values; the allocator is the engine's. Page b begins
-/// b * k_page_stride behind k.data, and b * v_page_stride behind v.data.
+/// b * k_page_stride after k.data, and b * v_page_stride after v.data.
 ///
 ///   k : page 0, [page_size, kv_heads, head_dim]   any token and head strides; last axis contiguous
 ///   v : page 0, [page_size, kv_heads, v_dim]      likewise
@@ -43,6 +43,12 @@ struct page_pool {
   ORIEL_INLINE storage_view v_page(index block) const noexcept {
     return further(v, block * v_page_stride);
   }
+  /// Smallest address range around all of them.
+  ORIEL_INLINE address_range bytes() const noexcept {
+    if (pages < 1) return {};
+    return hull(hull(footprint(k), footprint(k_page(pages - 1))),
+                hull(footprint(v), footprint(v_page(pages - 1))));
+  }
   /// Where a page's last row is followed by the first of the next page in memory.
   ORIEL_INLINE constexpr bool pages_go_on() const noexcept {
     auto const go_on = [](storage_view const& page, index stride) ORIEL_INLINE_LAMBDA {
@@ -61,12 +67,12 @@ struct page_pool {
 ///   pool    the pages; referred to
 ///   table   [>= ceil(tokens / page_size)] block numbers, 32 or 64 bits; referred to
 ///   tokens  in the sequence; token 0 has position `first`
-///   lost    positions whose pages were given back, behind a window and before its sinks' end or
+///   lost    positions whose pages were given back: from the sinks' end to a window's begin, or
 ///           from `first` on; their numbers in the table are not looked at
 ///
 /// Requires   block numbers in [0, pool.pages) for what is held, a table that is long enough
 ///            (errc::shape), positions below 2^60 and `lost` within them (errc::position).
-/// Cost       check() and overlaps() walk over the table once per call.
+/// Cost       check() walks over the table; overlaps() too where `out` lies among the pages.
 /// Source     Kwon et al. 2023 (PagedAttention), arXiv:2309.06180.
 class paged {
  public:
@@ -127,6 +133,7 @@ class paged {
     return {pool_->k.reader, pool_->v.reader};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
+    if (!footprint(out).meets(pool_->bytes())) return false;
     for (index i = 0; i < pages(); ++i) {
       if (!holds_page(i)) continue;
       if (oriel::overlaps(out, pool_->k_page(table_[i])) ||

@@ -169,7 +169,7 @@ struct quantized {
   ORIEL_INLINE static void widen_parameters(std::byte const* row, index dim, float* to) noexcept {
     widen_few<Arch, Parameter>(row + codes::bytes(dim), parameters(dim), to);
   }
-  /// Registers that lie behind one another: of a block of codes, or of a group if that is one of
+  /// Consecutive registers: of a block of codes, or of a group if that is one of
   /// two registers, which share a scale.
   template <class Arch>
   static constexpr int chunk =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// A codec behind an orthonormal rotation.
+// A codec whose rows are rotated (orthonormal Hadamard transform) before they are encoded.
 #pragma once
 
 #include "oriel/cache/codec.hpp"

@@ -69,7 +69,7 @@ ORIEL_INLINE vec<Arch> broadcast_operand(float const* at) noexcept {
 template <class Arch, int Rows, class Loaded>
 using operand = std::conditional_t<(Rows > 4), vec<Arch>, Loaded>;
 
-/// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie behind one another, and
+/// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and
 /// get<I> is the I-th of those from channel d on. Each that is loaded asks for lines
 /// further on.
 template <class Arch>

@@ -35,7 +35,7 @@ struct rounded_rows {
   index sums_step = 0;
   float const* unit = nullptr;
 
-  /// Row r, which begins a block, and those behind it.
+  /// Row r, which begins a block, and the later ones.
   ORIEL_INLINE constexpr rounded_rows from(int r) const noexcept {
     return {codes + r * step, step, sums + r * sums_step, sums_step, unit + r};
   }

@@ -116,12 +116,14 @@ ORIEL_INLINE status check_saved(std::span<std::byte const> from, std::uint64_t t
     return {errc::saved, "saved bytes are cut short"};
   }
   saved_in in{from.data()};
-  if (in.word() != saved_magic) return {errc::saved, "these are no saved bytes of oriel"};
+  if (in.word() != saved_magic) return {errc::saved, "not bytes that a cache of oriel saved"};
   if (in.number() != saved_version) return {errc::saved, "saved bytes are of another version"};
   std::uint64_t const of = in.word();
   index const bytes = in.number();
   if (bytes > size) return {errc::saved, "saved bytes are cut short"};
-  if (bytes < size) return {errc::saved, "saved bytes have others behind them, or are damaged"};
+  if (bytes < size) {
+    return {errc::saved, "saved bytes have a wrong length: others follow, or they are damaged"};
+  }
   saved_in sum{from.data() + size - word_bytes};
   if (sum.word() != checksum(from.data(), size - word_bytes)) {
     return {errc::saved, "saved bytes are damaged: the checksum differs"};

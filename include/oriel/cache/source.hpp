@@ -16,9 +16,9 @@ namespace oriel::inline v0 {
 /// Sizes of the rows of a source, and whether any is stored otherwise than as floats.
 struct kv_shape {
   index kv_heads = 0;
-  index head_dim = 0;
-  index v_dim = 0;
-  bool coded = false;
+  index head_dim = 0;  ///< floats in a key
+  index v_dim = 0;     ///< floats in a value
+  bool coded = false;  ///< are any rows not floats?
   friend constexpr bool operator==(kv_shape const&, kv_shape const&) noexcept = default;
 };
 
@@ -28,13 +28,14 @@ struct kv_shape {
 ///   shape()            kv heads and row sizes
 ///   positions()        the smallest range around the positions it holds
 ///   lost()             positions it held once and holds no more (a mask must not reach them), one
-///                      range, before positions() or within: behind the sinks. What lies in
+///                      range, before positions() or within, after the sinks. What lies in
 ///                      positions() and not in lost() is held.
 ///   run_at(head, p)    the longest run of kv head `head` that starts at the held position p; where
-///                      it has readers, shape().coded is true. It is read after others were asked
-///                      for, whose rows are only asked ahead from the memory
+///                      it has readers, shape().coded is true. Later runs may be requested, to be
+///                      prefetched, before this one is read: a run stays valid until the call
+///                      ends. Several threads may ask at once
 ///   overlaps(out)      could writing `out` change what it holds?
-///   readers()          optional: those of its rows, where a codec stores them; fresh rows behind
+///   readers()          optional: those of its rows, where a codec stores them; fresh rows after
 ///                      them (`joined`) are seen as that codec keeps them
 ///   settled(p)         optional: rows before it, which is at most p, have the same bits whatever
 ///                      rows follow from p on. Without it that is p: no row depends on another

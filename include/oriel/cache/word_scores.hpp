@@ -14,7 +14,7 @@ namespace oriel::inline v0 {
 template <class Arch, class Codec>
 struct code_words {
   static constexpr index group = Codec::group;
-  /// Registers that lie behind one another. Their first parts of 16 codes do, then the second ones.
+  /// Consecutive registers: their first parts of 16 codes lie in a row, then the second ones.
   static constexpr int chunk = Codec::code_bits == 8 ? 32 / word_lanes<Arch> : 8 / Codec::code_bits;
   static constexpr index step = chunk * word_lanes<Arch>;
   static constexpr index parts = word_lanes<Arch> / 16;  ///< of a register
@@ -59,8 +59,8 @@ struct code_words {
     };
     return {at(0), at(parts - 1)};
   }
-  /// Asks for a line behind the chunk of codes from channel d on, with its first register. A core
-  /// drops most of many requests at once (Zen 4), so each chunk asks for its own.
+  /// Prefetches a line ahead of the chunk of codes from channel d on, with its first register. A
+  /// core drops most of many requests at once (Zen 4), so each chunk asks for its own.
   template <int I>
   ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
     if (I == 0) rows.ahead.ask_l2(row + Codec::code_byte(d));

@@ -11,15 +11,16 @@ enum class errc {
   ok,
   heads,      ///< head counts that do not match or do not divide
   shape,      ///< a size, stride or dimension out of its range, or two that should be equal
-  memory,     ///< a null pointer where there is something to read or write
+  memory,     ///< a null pointer where there is something to read or write, or storage too small
   alignment,  ///< storage that is not aligned as required
   alias,      ///< an output that overlaps an input
   workspace,  ///< fewer workspace bytes than the plan asked for
-  mask,       ///< a mask whose parameters make no sense, such as a window of 0 keys
-  score,      ///< a score functor whose parameters make no sense, such as a cap of 0
-  select,     ///< a selector whose parameters make no sense, or that lacks what it chooses by
+  mask,       ///< a mask with invalid parameters, such as a window of 0 keys
+  score,      ///< a score functor with invalid parameters, such as a cap of 0
+  select,     ///< a selector with invalid parameters, or that lacks what it chooses by
   position,   ///< positions out of order or out of range
   evicted,    ///< the mask reaches keys that a cache held once and has given up
+  full,       ///< a cache that keeps all tokens has no room for more
   plan,       ///< a call that its plan was not made for
   saved,      ///< saved bytes that are cut, damaged, of another version or of another cache
   cpu,        ///< a processor without an instruction set that the program was built for
@@ -29,7 +30,7 @@ enum class errc {
 struct [[nodiscard]] status {
   errc code = errc::ok;
   char const* what = "ok";  ///< literal that names the argument and the rule it breaks
-  index where = 0;          ///< which sequence of a batch
+  index where = 0;  ///< which sequence of a batch, layer of a model, part of a merge; else 0
 
   ORIEL_INLINE constexpr bool ok() const noexcept { return code == errc::ok; }
 };

@@ -35,6 +35,7 @@ class aligned_bytes {
 
   std::span<std::byte> span() const noexcept { return {data_, size_}; }
   operator std::span<std::byte>() const noexcept { return span(); }
+  operator workspace() const noexcept { return {span()}; }
   index size() const noexcept { return static_cast<index>(size_); }
 
  private:

@@ -223,7 +223,7 @@ class decode_tile {
     return rounds_ ? of.reader.rounded(dim) : nullptr;
   }
 
-  /// Asks for lines behind those of some rows.
+  /// Prefetches the lines that follow some rows, as far ahead as they say.
   static void ask_ahead(row_slice const& of, index bytes) noexcept {
     for (index i = 0; of.ahead.l2 != 0 && i < of.count; ++i) {
       auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
@@ -233,7 +233,7 @@ class decode_tile {
   }
 
   /// Calls f(rows, n) for chunk after chunk of the rows `all`, which lie as `of` says, as floats,
-  /// behind the first n: where they lie, or as they are read.
+  /// after the first n: where they lie, or as they are read.
   template <class F>
   ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, F&& f) const noexcept {
     row_slice chunk = all;

@@ -52,7 +52,7 @@ class row_fetch {
  private:
   static constexpr index line_bytes = 64;
 
-  /// First row of each part. Addresses are numbers here: they may lie behind the last row, where no
+  /// First row of each part. Addresses are numbers here: they may lie past the last row, where no
   /// pointer may point.
   std::uintptr_t part_[parts] = {};
   index stride_ = 0;   ///< bytes

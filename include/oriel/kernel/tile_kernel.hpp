@@ -31,9 +31,9 @@ namespace oriel::inline v0 {
 /// `count` rows take part. `at` and `places` are places within the key tile, which begins at an
 /// absolute multiple of tile_keys. Runs come in order; how they are cut changes no bit.
 ///
-/// Optional: `expect(run)` before a key tile names rows that the kernel may ask the memory for while
-/// it computes; `wants(rows)` and `wants_streams()` say how the driver should cut runs so that each
-/// line asks for a later one (attention/tile_runs).
+/// Optional: `expect(run)` before a key tile names rows that the kernel may prefetch while it
+/// computes; `wants(rows)` and `wants_streams()` say how the driver should cut runs so that each
+/// line that is read prefetches a later one (attention/tile_runs).
 // clang-format off
 template <class K, class Arch>
 concept tile_kernel = requires(K& k, float const* const* q, int count, kv_run const& run, index at,

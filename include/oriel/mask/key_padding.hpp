@@ -7,7 +7,7 @@ namespace oriel::inline v0 {
 
 /// Keys outside of `real` are padding that no query sees: {0, n} for a sequence of n tokens that is
 /// padded on the right, {n, kv_len} for n slots of padding on the left (but see left_padded: a
-/// sequence whose positions start behind its padding). For holes anywhere, see dense_mask.
+/// sequence whose positions start after its padding). For holes anywhere, see dense_mask.
 struct key_padding {
   range real;
 

@@ -5,7 +5,7 @@
 
 namespace oriel::inline v0 {
 
-/// `of` for a sequence behind `slots` slots of padding: positions of the call are slots, those of
+/// `of` for a sequence after `slots` slots of padding: positions of the call are slots, those of
 /// the inner mask start at the first real token, p = slot - slots, so that chunks are counted from
 /// there. Padding sees nothing and is not seen. (Without padding in the tensors there is no need of
 /// it: see padded_batch.)
@@ -56,7 +56,7 @@ struct left_padded {
   }
 
  private:
-  /// What of a range lies behind the padding, in positions of the inner mask.
+  /// What of a range lies after the padding, in positions of the inner mask.
   ORIEL_INLINE constexpr range real(range r) const noexcept {
     return {max_of(r.begin - slots, 0), r.end - slots};
   }

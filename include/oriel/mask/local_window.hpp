@@ -5,7 +5,7 @@
 
 namespace oriel::inline v0 {
 
-/// Query q sees the `left` positions before it, its own, and the `right` ones behind it:
+/// Query q sees the `left` positions before it, its own, and the `right` positions after it:
 /// q - k <= left and k - q <= right, left + right + 1 keys. FlashAttention's window_size; with
 /// left = right the symmetric window of encoders.
 /// Source: Beltagy et al. 2020 (Longformer), arXiv:2004.05150.

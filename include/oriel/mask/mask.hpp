@@ -26,7 +26,7 @@ using row_ranges = range_set<2>;
 ///
 /// Two more are answered where the mask can: `row(q)`, the ranges that query q sees, when those are
 /// at most two (a partial tile is then masked without a call per element), and `check()`, a status
-/// that rejects senseless parameters. Ranges given to it are never empty.
+/// that rejects invalid parameters. Ranges given to it are never empty.
 // clang-format off
 template <class M>
 concept mask = std::is_trivially_copyable_v<M> && requires(M const& m, index position, range span) {
@@ -44,7 +44,7 @@ concept interval_mask = mask<M> && requires(M const& m, index q) {
 };
 // clang-format on
 
-/// ok, or why the parameters of `m` make no sense.
+/// ok, or why the parameters of `m` are invalid.
 template <mask M>
 ORIEL_INLINE constexpr status check_mask(M const& m) noexcept {
   if constexpr (requires { m.check(); }) {

@@ -5,8 +5,8 @@
 
 namespace oriel::inline v0 {
 
-/// Every query sees the positions before `keys`, also those behind it. `causal{} | prefix{P}` is
-/// the prefix-LM mask: the prompt's P tokens see one another, the answer is causal.
+/// Every query sees the positions before `keys`, also those after its own. `causal{} | prefix{P}`
+/// is the prefix-LM mask: the prompt's P tokens see one another, the answer is causal.
 /// Source: Raffel et al. 2020 (T5), arXiv:1910.10683, section 3.2.1.
 struct prefix {
   index keys = 0;  ///< positions of the prefix, [0, keys); 0 is no prefix

@@ -41,7 +41,7 @@ struct spans {
   ORIEL_INLINE constexpr row_ranges row(index q) const noexcept { return around(q); }
 
  private:
-  /// The first span that ends behind a position.
+  /// The first span that ends after a position.
   ORIEL_INLINE constexpr index next(index position) const noexcept {
     return first_where(static_cast<index>(list.size()), [&](index i) ORIEL_INLINE_LAMBDA {
       return list[static_cast<std::size_t>(i)].end > position;

@@ -9,7 +9,7 @@ namespace oriel::inline v0 {
 
 /// Speculative decoding over a tree of drafts. Draft i lies at position first + i; it sees itself,
 /// its ancestors and every position before `first`. Positions before `first` are causal; a query
-/// behind the tree sees what lies before the tree, not even itself. One append of all the drafts
+/// after the tree sees what lies before the tree, not even itself. One append of all the drafts
 /// verifies them all. (These are places in the cache: RoPE takes a draft's depth, and ALiBi's
 /// distances are of places.)
 /// Source: Miao et al. 2023 (SpecInfer), arXiv:2305.09781, section 4.

@@ -69,7 +69,7 @@ class score_pass {
     for (int r = 0; r < tile.rows.count; r += n) {
       score_rows<V> rows;
       float ahead[n];
-      for (int i = 0; i < n; ++i) {  // behind the last row: that row again
+      for (int i = 0; i < n; ++i) {  // after the last row: that row again
         int const row = r + i < tile.rows.count ? r + i : tile.rows.count - 1;
         rows.query[i] = tile.rows.position(row);
         rows.head[i] = tile.first_head + tile.rows.head(row);
@@ -86,9 +86,9 @@ class score_pass {
   }
 
   static void keys_in_lanes(S const& functor, score_tile const& tile) noexcept {
-    float behind[n];
-    for (int i = 0; i < n; ++i) behind[i] = static_cast<float>(-i);
-    V const offset = load<Arch>(behind);
+    float down[n];
+    for (int i = 0; i < n; ++i) down[i] = static_cast<float>(-i);
+    V const offset = load<Arch>(down);
     for (int r = 0; r < tile.rows.count; ++r) {
       score_rows<V> rows;
       for (int i = 0; i < n; ++i) {

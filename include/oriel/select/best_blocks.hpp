@@ -99,7 +99,7 @@ class best_blocks {
     index const own = round_down(row.position, block()) / block();
     index const last = own - (budget_.last - 1);
     index const held = max_of(row.keys.begin, 0);
-    bool const gap = !row.lost.empty();  // behind it, blocks are whole in the source
+    bool const gap = !row.lost.empty();  // after it, blocks are whole in the source
     index const whole = ceil_div(gap ? max_of(held, row.lost.end) : held, block());
     index const sinks = gap ? max_of(row.lost.begin, 0) / block() : last;
     return {{ceil_div(held, block()), min_of(budget_.first, min_of(sinks, last))},

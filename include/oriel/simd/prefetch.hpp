@@ -37,11 +37,11 @@ struct lines_ahead {
   }
 };
 
-/// What a line costs that is read but once: a product with each of its 32 narrow floats, with each
-/// of its 16, or more.
+/// Arithmetic on a cache line that is read but once: `least` for one query over rows of 16 bits,
+/// `little` for one query over floats, `more` for several queries, or codes to be decoded.
 enum class line_work { least, little, more };
 
-/// How far behind each line that is read but once others should be asked for, in the order of
+/// How far ahead of each line that is read but once others should be prefetched, in the order of
 /// reading; 0: none but the line itself, as the core streams such lines faster than requests do.
 /// Measured on Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different
 /// distances; L1 was not tried on Zen 4.

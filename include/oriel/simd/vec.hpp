@@ -155,7 +155,7 @@ ORIEL_INLINE vec<Arch> load_partial(float const* from, int count) noexcept {
   return load<Arch>(lane);
 }
 
-/// Writes the first `count` lanes, 0 <= count <= lanes, and nothing behind them.
+/// Writes the first `count` lanes, 0 <= count <= lanes, and nothing after them.
 template <class Arch>
 ORIEL_INLINE void store_partial(float* to, vec<Arch> x, int count) noexcept {
 #if ORIEL_X86

@@ -111,8 +111,8 @@ ORIEL_INLINE vec<Arch> broadcast_halves(float const* first, float const* second)
   }
 }
 
-/// The bits [shift, shift + Bits) of `word_lanes` bytes as numbers of 16 bits: those behind the
-/// first 16 bytes lie `between` bytes behind them.
+/// The bits [shift, shift + Bits) of `word_lanes` bytes as numbers of 16 bits: those after the
+/// first 16 bytes lie `between` bytes after them.
 template <class Arch, int Bits, bool Signed>
 ORIEL_INLINE words<Arch> widen_codes(std::byte const* from, [[maybe_unused]] int shift,
                                      [[maybe_unused]] index between = 16) noexcept {

@@ -20,6 +20,13 @@ struct address_range {
   }
 };
 
+/// Smallest range around both; an empty one adds nothing.
+ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noexcept {
+  if (a.begin == a.end) return b;
+  if (b.begin == b.end) return a;
+  return {a.begin < b.begin ? a.begin : b.begin, a.end < b.end ? b.end : a.end};
+}
+
 /// Smallest address range around a checked view; empty for an empty view.
 template <class T>
 ORIEL_INLINE address_range footprint(tensor_view<T> const& view) noexcept {

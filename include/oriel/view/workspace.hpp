@@ -56,7 +56,7 @@ class carver {
     return base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + start);
   }
 
-  /// Goes on behind what `other`, a copy that walked the same bytes for another use, has taken.
+  /// Goes on after what `other`, a copy that walked the same bytes for another use, has taken.
   ORIEL_INLINE constexpr void skip(carver const& other) noexcept {
     used_ = max_of(used_, other.used_);
   }
