@@ -21,7 +21,7 @@ struct verdict {
 /// it: its error is the distance of the truth from the nearest of them, so that it must be a number
 /// within the bound that was rounded once. Of compute_choice::fast error <= 3e-4 * largest: on
 /// unit-normal data a score is off by some 3e-5, as queries whose largest number is about 3.5 are
-/// rounded to 32767 steps, and ten times that is out of reach.
+/// rounded to 32639 steps, and ten times that is out of reach.
 verdict verify(oriel::attention const& call, index pairs, mask_edges const& edges);
 
 }  // namespace bench
