@@ -36,6 +36,8 @@ struct pairs : reads_nothing {
 static_assert(codec<f32> && codec<pairs> && !codec<no_size> && !codec<may_throw> && !codec<float>);
 static_assert(codec<elements<bf16>> && codec<elements<f16>> && !codec<bf16>);
 static_assert(std::is_same_v<codec_of<bf16>, elements<bf16>> && std::is_same_v<codec_of<f32>, f32>);
+static_assert(register_codec<elements<bf16>> && register_codec<elements<f16>>);
+static_assert(!register_codec<pairs> && !integer_codec<pairs> && !integer_codec<elements<bf16>>);
 static_assert(f32::row_bytes(128) == 512 && f32::row_bytes(0) == 0);
 static_assert(elements<bf16>::row_bytes(33) == 66 && elements<f16>::row_bytes(33) == 66);
 static_assert(f32::row_bytes(INT64_MAX / 2) == INT64_MAX, "saturates");

@@ -13,6 +13,9 @@
 namespace oriel::test {
 namespace {
 
+static_assert(register_codec<q8_0> && register_codec<q4_0>);
+static_assert(integer_codec<q8_0> && integer_codec<q4_0>);
+
 TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<q8_0> && codec<q4_0>);

@@ -13,6 +13,9 @@
 namespace oriel::test {
 namespace {
 
+static_assert(register_codec<int8> && register_codec<int4> && register_codec<int2>);
+static_assert(integer_codec<int8> && integer_codec<int4> && integer_codec<int2>);
+
 TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
 static_assert(codec<int8> && codec<int4> && codec<int4_symmetric> && codec<int2>);

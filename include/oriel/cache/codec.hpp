@@ -18,23 +18,18 @@ namespace oriel::inline v0 {
 ///   encode(row, dim, head, to)   writes one row of kv head `head`
 ///   read(rows, to)               writes the floats of stored rows, [count, dim]; row by row, each
 ///                                the same whatever is read with it
-///   is_plain                     optional: rows are floats as they are, they need no reading
-///   chunk, get<Arch, I>(row, dim, d)   optional: the decode kernel reads registers of floats
-///                                straight from a `coded_row`, `chunk<Arch>` of them at a time
-///   begins(d)                    with them: the byte of a row in which channel d's code lies
-///   is_light                     optional: get is an instruction or two
-///   parameters(dim), widen_parameters<Arch>(row, dim, to)   optional: floats of a row that `get`
-///                                finds in coded_row::parameters (scales), and what writes them;
-///                                at most 1024 for rows of 4096
-///   group, has_zero, code_bits, code_is_signed, code_offset, code_byte   optional: with
-///                                widen_parameters, what `rounded_products` takes
-///   alignment                    optional: of stored rows and of what lies between them, bytes; 1
-///   check(dim)                   optional: ok, or why rows of `dim` floats can't be stored
-///   tag                          optional: names the codec in saved bytes, below 2^24; one of your
-///                                own ends in a byte from 64 to 127. Without one a cache can't be
-///                                saved
+///
+/// and may have
+///
+///   is_plain    rows are floats as they are, they need no reading
+///   alignment   of stored rows and of what lies between them, bytes; 1 unless given
+///   check(dim)  ok, or why rows of `dim` floats can't be stored
+///   tag         names the codec in saved bytes, below 2^24; one of your own ends in a byte from 64
+///               to 127. Without one a cache can't be saved
 ///
 /// encode and read are templates on the instruction set. A codec is a small value; most are empty.
+/// One that the decode kernel should multiply faster is also a register_codec, and one of integers
+/// an integer_codec.
 // clang-format off
 template <class C>
 concept codec = std::is_trivially_copyable_v<C> &&
@@ -43,6 +38,39 @@ concept codec = std::is_trivially_copyable_v<C> &&
   { C::row_bytes(i) } noexcept -> std::same_as<index>;
   { c.template encode<default_arch>(row, i, i, to) } noexcept;
   { c.template read<default_arch>(rows, floats) } noexcept;
+};
+
+/// A codec whose rows the decode kernel multiplies where they lie, register by register
+/// (`coded_products`), instead of as floats that were written first.
+///
+///   chunk<Arch>                  registers of floats that lie in a row and are read together
+///   get<Arch, I>(row, dim, d)    register I of those from channel d on, of a `coded_row`
+///   begins(d)                    the byte of a row in which channel d's code lies
+///
+/// and may have
+///
+///   is_light                     get is an instruction or two
+///   parameters(dim), widen_parameters<Arch>(row, dim, to)   floats of a row that `get` finds in
+///                                coded_row::parameters (scales), and what writes them; at most
+///                                1024 for rows of 4096
+template <class C, class Arch = default_arch>
+concept register_codec = codec<C> && requires(coded_row const& row, index i) {
+  { C::template chunk<Arch> } -> std::convertible_to<int>;
+  { C::template get<Arch, 0>(row, i, i) } noexcept -> std::same_as<vec<Arch>>;
+  { C::begins(i) } noexcept -> std::same_as<index>;
+};
+
+/// A codec of integers with a scale per group of channels, whose products may be integers, too
+/// (compute_choice::fast). What its members say stands at `rounded_products`.
+template <class C, class Arch = default_arch>
+concept integer_codec = codec<C> && requires(std::byte const* row, index i, float* to) {
+  { C::group } -> std::convertible_to<index>;
+  { C::has_zero } -> std::convertible_to<bool>;
+  { C::code_bits } -> std::convertible_to<int>;
+  { C::code_is_signed } -> std::convertible_to<bool>;
+  { C::code_offset } -> std::convertible_to<int>;
+  { C::code_byte(i) } noexcept -> std::same_as<index>;
+  { C::template widen_parameters<Arch>(row, i, to) } noexcept;
 };
 // clang-format on
 
@@ -160,14 +188,19 @@ struct codec_functions {
     all.encode = encode;
     all.round_trip = round_trip;
     all.is_light = requires { requires Codec::is_light; };
-    if constexpr (requires { Codec::template chunk<Arch>; }) {
+    static_assert(
+        register_codec<Codec, Arch> || !requires { Codec::template chunk<Arch>; },
+        "a codec with a chunk lacks another member of a register_codec");
+    static_assert(
+        integer_codec<Codec, Arch> || !requires { Codec::code_bits; },
+        "a codec with code_bits lacks another member of an integer_codec");
+    if constexpr (register_codec<Codec, Arch>) {
       using products = coded_products<Arch, Codec>;
       if constexpr (products::dims > 0) {
         all.dims = products::dims, all.dot = products::dot, all.add = products::add;
       }
     }
-    if constexpr (has_words<Arch> &&
-                  requires { Codec::group, Codec::has_zero, Codec::code_bits; }) {
+    if constexpr (has_words<Arch> && integer_codec<Codec, Arch>) {
       using products = rounded_products<Arch, Codec>;
       all.rounded = &products::table;
     }
