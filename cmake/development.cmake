@@ -92,3 +92,20 @@ target_compile_options(oriel_warnings INTERFACE
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-maybe-uninitialized>
   $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-gnu-zero-variadic-macro-arguments>  # GoogleTest's
   $<$<BOOL:${ORIEL_WARNINGS_AS_ERRORS}>:-Werror>)
+
+# --- the kernels, compiled once ------------------------------------------------------------------
+# The kernels of a call and the products of every codec, for all of our programs that are built for
+# ORIEL_ARCH.
+set(oriel_compiled_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
+add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
+  "${oriel_compiled_once}/run_task.cpp"
+  "${oriel_compiled_once}/coded_products.cpp"
+  "${oriel_compiled_once}/rounded_products.cpp")
+target_include_directories(oriel_compiled_once PUBLIC "${oriel_compiled_once}")
+target_link_libraries(oriel_compiled_once PRIVATE oriel::oriel oriel_development)
+
+# Lets a target take them from there.
+function(oriel_take_compiled_kernels target)
+  target_link_libraries(${target} PRIVATE oriel_compiled_once)
+  target_compile_options(${target} PRIVATE -include "${oriel_compiled_once}/compiled_once.hpp")
+endfunction()

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../compiled_once.hpp"
+#include "compiled_once.hpp"
 #include "world.hpp"
 
 namespace oriel::model {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The kernels take most of the time to compile a test: compiled_once.cpp compiles them, for every
-// test program. The precompiled header of the tests has these declarations.
+// The kernels take most of the time to compile a program. The library oriel_compiled_once has them
+// for all of ours; those that link it include this first (development.cmake). It is not for users.
 #pragma once
 
 #include "oriel/attention/tasks.hpp"
