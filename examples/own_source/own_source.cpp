@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // A source of your own: keys and values in blocks that an engine allocates one by one, and frees
-// behind the window. What takes a source takes it. Prints
+// when the window has left them. What takes a source takes it. Prints
 //
 //   10 tokens that are in the blocks: the bits of plain attention
-//   the same behind the blocks: the bits of plain attention
+//   the same after the blocks: the bits of plain attention
 //   without a window: evicted
 #include <algorithm>
 #include <cmath>
@@ -95,13 +95,13 @@ int main() {
                         .kv = oriel::contiguous{all_k, all_v},
                         .mask = oriel::causal{} & oriel::sliding_window{.keys = 100},
                         .out = {plain.data(), 10, heads, dim}};
-  oriel::aligned_bytes const scratch(oriel::plan_attend(oriel::bounds_of(call)).workspace_bytes());
-  bool right = oriel::attend(call, {scratch}).ok();
+  oriel::aligned_bytes const scratch(oriel::workspace_bytes(call));
+  bool right = oriel::attend(call, scratch).ok();
 
   call.out = {out.data(), 10, heads, dim};
   auto const compare = [&](char const* what) {
     std::fill(out.begin(), out.end(), NAN);
-    oriel::status const s = oriel::attend(call, {scratch});
+    oriel::status const s = oriel::attend(call, scratch);
     right = right && s.ok() && out == plain;
     std::printf("%s: %s\n", what,
                 right    ? "the bits of plain attention"
@@ -112,10 +112,10 @@ int main() {
   compare("10 tokens that are in the blocks");
   block_list const before{blocks, 200, 96};  // joined refers to it
   call.kv = oriel::joined{before, all_k.slice(fresh), all_v.slice(fresh)};
-  compare("the same behind the blocks");
+  compare("the same after the blocks");
 
   call.mask = oriel::causal{};
-  bool const refused = oriel::attend(call, {scratch}).code == oriel::errc::evicted;
+  bool const refused = oriel::attend(call, scratch).code == oriel::errc::evicted;
   std::printf("without a window: %s\n", refused ? "evicted" : "WRONG");
   return right && refused ? 0 : 1;
 }

@@ -73,8 +73,8 @@ int main() {
       plain_batch.back().out = {plain.data() + at, fresh.size(), heads, dim};
       at += fresh.size() * heads * dim;
     }
-    require(oriel::attend(plan, batch, {scratch}));
-    require(oriel::attend(plan, plain_batch, {scratch}));
+    require(oriel::attend(plan, batch, scratch));
+    require(oriel::attend(plan, plain_batch, scratch));
     right = right && std::equal(out.begin(), out.begin() + at, plain.begin());
     if (what != nullptr)
       std::printf("%s: %s\n", what, right ? "the bits of plain attention" : "WRONG");

@@ -36,7 +36,7 @@ int main() {
   for (std::size_t i = 0; i < k.size(); ++i) k[i] = std::cos(static_cast<float>(3 * i));
   for (std::size_t i = 0; i < v.size(); ++i) v[i] = std::sin(static_cast<float>(7 * i));
 
-  // Scratch for all calls: pieces of up to 64 tokens behind all that the cache can hold.
+  // Scratch for all calls: pieces of up to 64 tokens after all that the cache can hold.
   oriel::attend_plan const plan = oriel::plan_attend(
       {.q_len = 64, .kv_len = shape.capacity() + 64, .q_heads = 8, .kv_heads = 2, .head_dim = 64});
   oriel::aligned_bytes const scratch(plan.workspace_bytes()), bytes(cache::required_bytes(shape));
@@ -56,14 +56,14 @@ int main() {
                             .kv = oriel::joined{layer, new_k, new_v},
                             .mask = mask,
                             .out = {out.data(), fresh.size(), heads, dim}};
-      require(oriel::attend(plan, call, {scratch}));
+      require(oriel::attend(plan, call, scratch));
       require(layer.append(new_k, new_v));
 
       text_k.insert(text_k.end(), new_k.data, new_k.data + fresh.size() * row);
       text_v.insert(text_v.end(), new_v.data, new_v.data + fresh.size() * row);
       call.kv = oriel::contiguous{view(text_k, kv_heads), view(text_v, kv_heads)};
       call.out = {plain.data(), fresh.size(), heads, dim};
-      require(oriel::attend(call, {scratch}));
+      require(oriel::attend(call, scratch));
       for (std::size_t i = 0; i < out.size(); ++i) {
         right = right && std::abs(out[i] - plain[i]) <= allowed;
       }
@@ -85,10 +85,10 @@ int main() {
   std::vector<std::byte> saved(static_cast<std::size_t>(layer.saved_bytes()));
   require(layer.save(saved));
 
-  // Context shift: 256 tokens behind the sinks go, keys behind them are turned to new positions. The
+  // Context shift: 256 tokens after the sinks go, later keys are rotated to their new positions. The
   // window had left these; of the tokens that it shows no more than the margin can go.
   constexpr oriel::rope rope{.dim = dim};
-  require(layer.erase({4, 260}, rope, {scratch}));  // at least erase_bytes(dim)
+  require(layer.erase({4, 260}, rope, scratch));  // at least erase_bytes(dim)
   text_k.erase(text_k.begin() + 4 * row, text_k.begin() + 260 * row);
   text_v.erase(text_v.begin() + 4 * row, text_v.begin() + 260 * row);
   float angles[dim];
