@@ -38,6 +38,45 @@ class leaf_states {
   index rows_ = 1;
 };
 
+/// Task `task` of phase::attend: what begins within its part of the total.
+template <class Arch>
+void attend_part(partition const& p, attention_batch const& batch, leaf_states<Arch> const& states,
+                 worker_scratch<Arch>& scratch, index task) noexcept {
+  auto const part = [&](index i) { return p.total / p.tasks * i + min_of(i, p.total % p.tasks); };
+  range const own{part(task), part(task + 1)};
+  for (block_walk<Arch> walk(batch, p.share); walk.next();) {
+    block const& b = walk.at();
+    if (b.begin >= own.end) return;
+    if (b.split < 0) {
+      if (own.contains(b.begin)) attend_block<Arch>(scratch, walk.call(), b, b.leaves);
+      continue;
+    }
+    index const leaves = b.leaves.size();
+    for (index i = 0; i < leaves; ++i) {
+      if (!own.contains(b.begin + b.cost / leaves * i)) continue;
+      softmax_state<Arch> const state = states.at(b.split, i);
+      range const leaf{b.leaves.nth(i), b.leaves.nth(i) + 1};
+      attend_block<Arch>(scratch, walk.call(), b, leaf, &state);
+    }
+  }
+}
+
+/// Task `task` of phase::merge: the block of that number among those that were cut into leaves.
+template <class Arch>
+void merge_split(partition const& p, attention_batch const& batch, leaf_states<Arch> const& states,
+                 worker_scratch<Arch>& scratch, index task) noexcept {
+  for (block_walk<Arch> walk(batch, p.share); walk.next();) {
+    block const& b = walk.at();
+    if (b.split != task) continue;
+    row_tile const rows = b.rows(walk.call(), 0);
+    scratch.state.reset(rows.count);
+    for (index i = 0; i < b.leaves.size(); ++i) {
+      scratch.state.merge(states.at(task, i), rows.count);
+    }
+    return write_rows(walk.call(), b.head(0), rows, scratch.state);
+  }
+}
+
 }  // namespace detail
 
 /// Tasks of a checked call in a phase; they are independent of one another.
@@ -69,33 +108,10 @@ void run_task(attend_plan const& plan, attention_batch const& batch, phase of, i
   kv_shape const shape = batch[0].kv.shape();
   auto scratch = detail::worker_scratch<Arch>::carve(own, plan.bounds, shape.head_dim, shape.v_dim);
   detail::leaf_states<Arch> const states(plan, batch, memory);
-  // A task attends to what begins within its part of the total.
-  auto const part = [&](index i) { return p.total / p.tasks * i + min_of(i, p.total % p.tasks); };
-  range const own_part = of == phase::attend ? range{part(task), part(task + 1)} : range{};
-
-  for (detail::block_walk<Arch> walk(batch, p.share); walk.next();) {
-    detail::block const& b = walk.at();
-    attention const& call = walk.call();
-    index const leaves = b.leaves.size();
-    if (of == phase::merge) {
-      if (b.split != task) continue;
-      row_tile const rows = b.rows(call, 0);
-      scratch.state.reset(rows.count);
-      for (index i = 0; i < leaves; ++i) scratch.state.merge(states.at(task, i), rows.count);
-      detail::write_rows(call, b.head(0), rows, scratch.state);
-      return;
-    }
-    if (b.begin >= own_part.end) return;
-    if (b.split < 0) {
-      if (own_part.contains(b.begin)) detail::attend_block<Arch>(scratch, call, b, b.leaves);
-      continue;
-    }
-    for (index i = 0; i < leaves; ++i) {
-      if (!own_part.contains(b.begin + b.cost / leaves * i)) continue;
-      softmax_state<Arch> const state = states.at(b.split, i);
-      range const leaf{b.leaves.nth(i), b.leaves.nth(i) + 1};
-      detail::attend_block<Arch>(scratch, call, b, leaf, &state);
-    }
+  if (of == phase::attend) {
+    detail::attend_part(p, batch, states, scratch, task);
+  } else {
+    detail::merge_split(p, batch, states, scratch, task);
   }
 }
 
