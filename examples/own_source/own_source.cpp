@@ -44,7 +44,8 @@ struct block_list {
   /// A mask that shows one of these is refused.
   oriel::range lost() const noexcept { return {0, freed}; }
 
-  /// A head's rows from a position on, as far as they are equally far from one another.
+  /// A head's rows from a position on, as many as are equally far from one another. Of rows that are
+  /// not floats a `contiguous` of the block has the run, and shape() must say `.coded = true`.
   oriel::kv_run run_at(oriel::index head, oriel::index position) const noexcept {
     oriel::index const at = position % block_tokens;
     return {.k = oriel::stored_rows::of(block_of(position)->k[at][head], kv_heads * dim, dim),
