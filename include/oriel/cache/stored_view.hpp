@@ -62,13 +62,14 @@ class row_view {
 
   ORIEL_INLINE constexpr row_view() noexcept {}
   /// Floats; arguments as those of tensor_view.
-  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* data, index tokens, index heads,
-                                  index dim) noexcept
-      : row_view(tensor_view<as_const_as_this<float>>(data, tokens, heads, dim)) {}
-  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* data, index tokens, index heads,
-                                  index dim, index token_stride, index head_stride) noexcept
-      : row_view(tensor_view<as_const_as_this<float>>(data, tokens, heads, dim, token_stride,
-                                                      head_stride)) {}
+  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* first, index token_count,
+                                  index head_count, index row_size) noexcept
+      : row_view(tensor_view<as_const_as_this<float>>(first, token_count, head_count, row_size)) {}
+  ORIEL_INLINE constexpr row_view(as_const_as_this<float>* first, index token_count,
+                                  index head_count, index row_size, index token_step,
+                                  index head_step) noexcept
+      : row_view(tensor_view<as_const_as_this<float>>(first, token_count, head_count, row_size,
+                                                      token_step, head_step)) {}
   /// Elements: float, bf16 or f16.
   template <class T, class Arch = default_arch>
   requires(takes<T>&& codec<elements<std::remove_const_t<T>>>)

@@ -101,8 +101,8 @@ class best_blocks {
     index const held = max_of(row.keys.begin, 0);
     bool const gap = !row.lost.empty();  // after it, blocks are whole in the source
     index const whole = ceil_div(gap ? max_of(held, row.lost.end) : held, block());
-    index const sinks = gap ? max_of(row.lost.begin, 0) / block() : last;
-    return {{ceil_div(held, block()), min_of(budget_.first, min_of(sinks, last))},
+    index const pinned = gap ? max_of(row.lost.begin, 0) / block() : last;
+    return {{ceil_div(held, block()), min_of(budget_.first, min_of(pinned, last))},
             intersect(of_->held(), {max_of(budget_.first, whole), last}),
             {min_of(own, max_of(last, whole)), own + 1}};
   }
