@@ -72,9 +72,7 @@ class kivi_cache {
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
     index const from = first ? *first : at_.end;
-    if (status s = check_append(shape(), at_.own(), {at_.origin, at_.end}, from, k, v); !s.ok()) {
-      return s;
-    }
+    if (status s = check_append(shape(), at_.own(), at_.had(), from, k, v); !s.ok()) return s;
     if (k.tokens == 0) return {};
     if (at_.end == at_.origin) at_.begin_at(from);
     at_.template append<Arch>(k, v);
@@ -92,14 +90,8 @@ class kivi_cache {
   /// ok, or what truncate to a position would say.
   ORIEL_INLINE status check_truncate(index position) const noexcept {
     if (!made_.ok()) return made_;
-    if (position < at_.origin || position > at_.end) {
-      return {errc::position, "truncate: position must be one the cache has held, or its end"};
-    }
-    range const needed{max_of(at_.origin, position - at_.shape.window + 1), position};
-    if (!intersect(needed, lost()).empty()) {
-      return {errc::evicted,
-              "truncate: rows of the window before position are overwritten; a larger "
-              "cache_shape.margin keeps them"};
+    if (status s = at_.groups.check_truncate(at_.had(), position, at_.shape.window); !s.ok()) {
+      return s;
     }
     if (!at_.can_cut(position)) {
       return {errc::evicted,
@@ -140,14 +132,7 @@ class kivi_cache {
   /// ok, or what erase of a range would say.
   ORIEL_INLINE status check_erase(range erased) const noexcept {
     if (!made_.ok()) return made_;
-    if (erased.begin > erased.end || erased.begin < at_.origin || erased.end > at_.end) {
-      return {errc::position, "erase: the range must lie within what the cache has held"};
-    }
-    if (erased.empty()) return {};
-    bool const all_lost_go = intersect(lost(), erased).size() == lost().size();
-    if (erased.begin < at_.first_of_ring() && !all_lost_go) {
-      return {errc::evicted, "erase: rows that would become sinks are overwritten"};
-    }
+    if (status s = at_.groups.check_erase(at_.had(), erased); !s.ok() || erased.empty()) return s;
     if (!at_.of_groups(erased) && !at_.of_floats(erased)) {
       return {errc::evicted,
               "erase: both ends must be multiples of Group, or the rows behind and those before in "
@@ -275,7 +260,7 @@ class kivi_cache {
   /// Rows per head in whole groups, the sinks' too; 0 if the cache is unusable.
   ORIEL_INLINE constexpr index capacity() const noexcept { return at_.capacity(); }
   ORIEL_INLINE constexpr range positions() const noexcept {
-    return {at_.pinned().empty() ? min_of(at_.groups.begin, at_.end) : at_.origin, at_.end};
+    return at_.groups.positions(at_.had());
   }
   ORIEL_INLINE constexpr range lost() const noexcept { return at_.lost(); }
   /// Positions whose rows are read as floats.
@@ -303,16 +288,15 @@ class kivi_cache {
     if (fresh().contains(position)) {
       return {stored_rows::of(at_.float_k(head, position), k_dim, k_dim),
               stored_rows::of(at_.float_v(head, position), v_dim, v_dim), head, position,
-              min_of(at_.end - position, at_.floats.rows - float_slot(position))};
+              min_of(at_.end - position, at_.floats.slots_from(float_slot(position)))};
     }
-    index const last = position < at_.groups.pinned ? at_.groups.pinned : capacity();
     row_reader const of_keys{&k_groups::template table<Arch>, nullptr};
     return {{at_.key(head, position), at_.key_bytes(), at_.key_bytes(), of_keys},
             {at_.value(head, position), at_.value_bytes(), at_.value_bytes(),
              reader_of<Arch, v_codec>(nullptr)},
             head,
             position,
-            min_of(at_.complete() - position, last - slot(position))};
+            min_of(at_.complete() - position, at_.groups.slots_from(slot(position)))};
   }
   ORIEL_INLINE bool overlaps(tensor_view<float> const& out) const noexcept {
     return footprint(out).meets(at_.own());
@@ -343,8 +327,7 @@ class kivi_cache {
     saved.origin = in.number(), saved.groups.begin = in.number();
     saved.floats.begin = in.number(), saved.end = in.number();
     saved.groups.turn = saved.floats.turn = 0;
-    if (saved.origin < 0 || saved.end < saved.origin || saved.end >= max_position ||
-        !saved.makes_sense()) {
+    if (!saved.makes_sense()) {
       return {errc::saved, "saved bytes have positions that no cache has"};
     }
     if (saved.held_bytes() != static_cast<index>(from.size()) - frame) {

@@ -7,31 +7,10 @@
 #include "oriel/cache/cache_shape.hpp"
 #include "oriel/cache/channel_groups.hpp"
 #include "oriel/cache/rope.hpp"
+#include "oriel/cache/row_ring.hpp"
 #include "oriel/cache/stored_view.hpp"
 
 namespace oriel::inline v0::detail {
-
-/// Rows that lie one behind the other, again from the start when they reach the end: those of
-/// positions from `begin` on, but the first `pinned`, which have slots of their own before it.
-struct row_ring {
-  index rows = 0;
-  index pinned = 0;
-  index begin = 0;  ///< what is not pinned is held from here on
-  index turn = 0;   ///< slots by which erasing has turned it
-
-  ORIEL_INLINE constexpr index slot(index position) const noexcept {
-    if (rows == 0 || position < pinned) return rows > 0 ? position : 0;
-    auto const in = static_cast<std::uint64_t>(position - pinned + turn);
-    return pinned + static_cast<index>(in % static_cast<std::uint64_t>(rows));
-  }
-  /// Positions behind `erased` are smaller by its size. Rows with none before them stay where
-  /// they are, others are to be moved.
-  ORIEL_INLINE constexpr void erase(range erased, index least) noexcept {
-    if (erased.begin > begin) return;
-    turn = (turn + erased.size() % rows) % rows;
-    begin = max_of(least, max_of(erased.end, begin) - erased.size());
-  }
-};
 
 /// The rows of a kivi_cache: complete groups in a ring, with the sinks' before it, and beside them
 /// the newest rows as floats, in a ring of their own. Nothing is checked here.
@@ -53,8 +32,8 @@ struct kivi_rows {
   ORIEL_INLINE constexpr kivi_rows() noexcept {}
   ORIEL_INLINE kivi_rows(std::byte* memory, cache_shape const& of) noexcept
       : shape(of),
-        groups{in_groups(of.ring()), in_groups(of.sinks), in_groups(of.sinks)},
-        floats{float_rows(of)} {
+        groups{.rows = in_groups(of.ring()), .pinned = in_groups(of.sinks)},
+        floats{.rows = float_rows(of)} {
     k_floats = reinterpret_cast<float*>(memory);
     v_floats = k_floats + floats.rows * of.kv_heads * of.head_dim;
     k_groups = reinterpret_cast<std::byte*>(v_floats + floats.rows * of.kv_heads * of.value_dim());
@@ -85,19 +64,12 @@ struct kivi_rows {
     return saturating_add(Group, of.margin - 1);
   }
 
-  ORIEL_INLINE constexpr index capacity() const noexcept { return groups.pinned + groups.rows; }
+  ORIEL_INLINE constexpr index capacity() const noexcept { return groups.slots(); }
   /// The end of the last complete group.
   ORIEL_INLINE constexpr index complete() const noexcept { return round_down(end, Group); }
-  /// The first position that the ring may hold.
-  ORIEL_INLINE constexpr index first_of_ring() const noexcept {
-    return max_of(origin, groups.pinned);
-  }
-  ORIEL_INLINE constexpr range pinned() const noexcept {
-    return {origin, min_of(groups.pinned, end)};
-  }
-  ORIEL_INLINE constexpr range lost() const noexcept {
-    return {first_of_ring(), max_of(groups.begin, first_of_ring())};
-  }
+  /// From the first position ever appended to the end.
+  ORIEL_INLINE constexpr range had() const noexcept { return {origin, end}; }
+  ORIEL_INLINE constexpr range lost() const noexcept { return groups.lost(origin); }
   ORIEL_INLINE constexpr range fresh() const noexcept { return {max_of(origin, complete()), end}; }
   /// May the rows from `position` on be given back: is what is before it in its group kept as
   /// floats?
@@ -113,16 +85,15 @@ struct kivi_rows {
   }
 
   ORIEL_INLINE void begin_at(index first) noexcept {
-    origin = end = first, groups.turn = floats.turn = 0;
-    groups.begin = max_of(first, groups.pinned), floats.begin = first;
+    origin = end = first;
+    groups.begin_at(first), floats.begin_at(first);
   }
   template <class Arch>
   ORIEL_INLINE void append(stored_view const& k, stored_view const& v) noexcept {
     index const at = end;
     end = at + k.tokens;
     make_room();
-    for (range const part :
-         {range{at, min_of(groups.pinned, end)}, {max_of(at, groups.begin), end}}) {
+    for (range const part : groups.held({at, end})) {
       for (index p = part.begin; p < part.end; ++p) {
         for (index head = 0; head < shape.kv_heads; ++head) {
           copy_row(k, p - at, head, float_k(head, p));
@@ -134,34 +105,30 @@ struct kivi_rows {
   }
   /// What the rings can't hold up to `end` is lost.
   ORIEL_INLINE void make_room() noexcept {
-    groups.begin = max_of(groups.begin, complete() - groups.rows);
-    floats.begin = max_of(floats.begin, end - floats.rows);
+    groups.make_room(complete()), floats.make_room(end);
     if (!lost().empty()) floats.begin = max_of(floats.begin, lost().end);
   }
   ORIEL_INLINE void truncate(index position) noexcept {
     end = position;
-    floats.begin = min_of(floats.begin, position);
-    groups.begin = min_of(groups.begin, max_of(position, first_of_ring()));
+    groups.truncate(origin, position), floats.truncate(origin, position);
   }
 
   /// Rows of the same positions as those of `from`, wherever those lie.
   ORIEL_INLINE void stand_as(kivi_rows const& from) noexcept {
     origin = from.origin, end = from.end, groups = from.groups, floats = from.floats;
   }
-  /// Can the ranges be so, for an origin and an end that are positions in order?
+  /// Can origin, end and the rings be so?
   ORIEL_INLINE constexpr bool makes_sense() const noexcept {
-    index const first = first_of_ring();
     index const least = lost().empty() ? origin : lost().end;  // of the floats
-    return groups.begin >= first && groups.begin <= max_of(end, first) &&
-           (groups.begin == first || groups.begin % Group == 0) && floats.begin >= least &&
-           floats.begin <= max_of(origin, complete());
+    return groups.makes_sense(had()) &&
+           (groups.begin == groups.first(origin) || groups.begin % Group == 0) &&
+           floats.begin >= least && floats.begin <= max_of(origin, complete());
   }
 
   /// f(first position) for every complete group that is held.
   template <class F>
   ORIEL_INLINE void for_each_group(F&& f) const noexcept {
-    for (range const part :
-         {range{pinned().begin, min_of(groups.pinned, complete())}, {groups.begin, complete()}}) {
+    for (range const part : groups.held({origin, complete()})) {
       for (index g = round_down(part.begin, Group); g < part.end; g += Group) f(g);
     }
   }
@@ -210,7 +177,7 @@ struct kivi_rows {
     if (n == 0) return;
     kivi_rows next = *this;
     next.end -= n;
-    next.floats.erase(erased, origin);
+    next.floats.erase(origin, erased);
     for (index head = 0; head < shape.kv_heads; ++head) {
       for (index p = max_of(erased.end, floats.begin); p < end; ++p) {
         next.move_floats(head, p - n, *this, p);
@@ -218,12 +185,12 @@ struct kivi_rows {
       }
     }
     if (of_floats(erased)) {
-      next.groups.begin = min_of(groups.begin, max_of(erased.begin, first_of_ring()));
+      next.groups.truncate(origin, erased.begin);
       next.make_room();  // behind a first row within a group there may be one group more
       index const first = round_down(erased.begin, Group);
       for (index g = first; g < next.complete(); g += Group) next.template encode_group<Arch>(g);
     } else {
-      next.groups.erase(erased, first_of_ring());
+      next.groups.erase(origin, erased);
       auto const has_floats = [&](index g) ORIEL_INLINE_LAMBDA {
         return next.floats.begin <= max_of(origin, g);
       };
@@ -258,9 +225,10 @@ struct kivi_rows {
 
   /// Bytes of the groups and of the floats that are held.
   ORIEL_INLINE constexpr index held_bytes() const noexcept {
-    index const in_all = saturating_add(
-        range{round_down(pinned().begin, Group), min_of(groups.pinned, complete())}.size(),
-        range{round_down(groups.begin, Group), complete()}.size());
+    index in_all = 0;
+    for (range const part : groups.held({origin, complete()})) {
+      in_all += range{round_down(part.begin, Group), part.end}.size();
+    }
     index const rows = saturating_mul(in_all, key_bytes() + value_bytes());
     index const as_floats =
         saturating_mul(range{floats.begin, end}.size(), float_key_bytes() + float_value_bytes());

@@ -11,6 +11,7 @@
 #include "oriel/cache/codec.hpp"
 #include "oriel/cache/contiguous.hpp"
 #include "oriel/cache/rope.hpp"
+#include "oriel/cache/row_ring.hpp"
 #include "oriel/cache/saved.hpp"
 #include "oriel/view/workspace.hpp"
 
@@ -66,15 +67,19 @@ class rolling_cache {
 
   ORIEL_INLINE rolling_cache(std::span<std::byte> bytes, cache_shape const& shape,
                              codecs const& with = {}) noexcept
-      : shape_(shape), codecs_(with), made_(check(shape)) {
+      : kept_{shape.kv_heads, shape.head_dim, shape.value_dim(), coded},
+        window_(shape.window),
+        bytes_(required_bytes(shape)),
+        codecs_(with),
+        made_(check(shape)) {
     if (made_.ok()) {
-      made_ = check_storage(bytes, required_bytes(shape),
+      made_ = check_storage(bytes, bytes_,
                             {"cache bytes must not be null",
                              "cache bytes must hold rolling_cache::required_bytes(shape)",
                              "cache bytes must be aligned to 64"});
     }
     if (!made_.ok()) return;
-    ring_ = shape.ring(), begin_ = shape.sinks;
+    ring_ = {.rows = shape.ring(), .pinned = shape.sinks};
     k_ = bytes.data(), v_ = k_ + all_keys(shape);
   }
 
@@ -99,20 +104,16 @@ class rolling_cache {
                              std::optional<index> first = std::nullopt) noexcept {
     if (!made_.ok()) return made_;
     index const at = first ? *first : end_;
-    if (status s = check_append(shape(), own(), {origin_, end_}, at, k, v); !s.ok()) return s;
+    if (status s = check_append(shape(), own(), had(), at, k, v); !s.ok()) return s;
     if (k.tokens == 0) return {};
-    if (end_ == origin_) {
-      origin_ = at, turn_ = 0;
-      begin_ = max_of(at, shape_.sinks);
-    }
+    if (had().empty()) begin_at(at);
     end_ = at + k.tokens;
-    begin_ = max_of(begin_, end_ - ring_);
-    index const sinks = max_of(0, min_of(shape_.sinks - at, k.tokens));  // of the tokens
-    for (range const part : {range{0, sinks}, {max_of(sinks, k.tokens - ring_), k.tokens}}) {
-      for (index head = 0; head < shape_.kv_heads; ++head) {
-        for (index t = part.begin; t < part.end; ++t) {
-          detail::encode_row<Arch>(codecs_.k, k, t, head, key(head, slot(at + t)));
-          detail::encode_row<Arch>(codecs_.v, v, t, head, value(head, slot(at + t)));
+    ring_.make_room(end_);
+    for (range const part : ring_.held({at, end_})) {
+      for (index head = 0; head < kept_.kv_heads; ++head) {
+        for (index p = part.begin; p < part.end; ++p) {
+          detail::encode_row<Arch>(codecs_.k, k, p - at, head, key(head, slot(p)));
+          detail::encode_row<Arch>(codecs_.v, v, p - at, head, value(head, slot(p)));
         }
       }
     }
@@ -120,14 +121,12 @@ class rolling_cache {
   }
 
   /// Forgets every row; the next one may have any position.
-  ORIEL_INLINE void clear() noexcept { origin_ = end_ = turn_ = 0, begin_ = shape_.sinks; }
+  ORIEL_INLINE void clear() noexcept { begin_at(0); }
 
   /// Would a query at `position` find all that a window shows it: has no row of the window - 1
   /// before it been lost?
   ORIEL_INLINE bool can_resume(index position) const noexcept {
-    if (!made_.ok() || position < origin_ || position > end_) return false;
-    range const needed{max_of(origin_, position - shape_.window + 1), position};
-    return intersect(needed, lost()).empty();
+    return made_.ok() && ring_.check_truncate(had(), position, window_).ok();
   }
 
   /// Gives back the rows from `position` on: speculative tokens that were not taken, an edited
@@ -140,16 +139,9 @@ class rolling_cache {
   /// Cost       O(1).
   ORIEL_INLINE status truncate(index position) noexcept {
     if (!made_.ok()) return made_;
-    if (position < origin_ || position > end_) {
-      return {errc::position, "truncate: position must be one the cache has held, or its end"};
-    }
-    if (!can_resume(position)) {
-      return {errc::evicted,
-              "truncate: rows of the window before position are overwritten; a larger "
-              "cache_shape.margin keeps them"};
-    }
+    if (status s = ring_.check_truncate(had(), position, window_); !s.ok()) return s;
+    ring_.truncate(origin_, position);
     end_ = position;
-    begin_ = min_of(begin_, max_of(position, first_of_ring()));
     return {};
   }
 
@@ -166,15 +158,7 @@ class rolling_cache {
   }
   /// ok, or what erase of a range would say.
   ORIEL_INLINE status check_erase(range erased) const noexcept {
-    if (!made_.ok()) return made_;
-    if (erased.begin > erased.end || erased.begin < origin_ || erased.end > end_) {
-      return {errc::position, "erase: the range must lie within what the cache has held"};
-    }
-    bool const all_lost_go = intersect(lost(), erased).size() == lost().size();
-    if (erased.begin < first_of_ring() && !all_lost_go && !erased.empty()) {
-      return {errc::evicted, "erase: rows that would become sinks are overwritten"};
-    }
-    return {};
+    return made_.ok() ? ring_.check_erase(had(), erased) : made_;
   }
   /// The same for keys with rotary positions: each key that moves is turned to its new position
   /// and encoded once more (f32: one more rounding).
@@ -185,18 +169,18 @@ class rolling_cache {
   template <class Arch = default_arch>
   status erase(range erased, rope const& by, workspace memory) noexcept {
     if (!made_.ok()) return made_;
-    if (status s = detail::check_turn(by, shape_.head_dim, memory); !s.ok()) return s;
+    if (status s = detail::check_turn(by, kept_.head_dim, memory); !s.ok()) return s;
     if (footprint(memory.bytes).meets(own())) {
       return {errc::alias, "workspace must not lie in the cache's own bytes"};
     }
     if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
-    auto const scratch = detail::turn_scratch::carve(carve, shape_.head_dim);
+    auto const scratch = detail::turn_scratch::carve(carve, kept_.head_dim);
     by.template angles<Arch>(-erased.size(), scratch.angles);
     return erase_rows(erased, [&](std::byte* at, index head, index p) {
-      codecs_.k.template read<Arch>({at, key_bytes(), head, p, 1, shape_.head_dim}, scratch.row);
+      codecs_.k.template read<Arch>({at, key_bytes(), head, p, 1, kept_.head_dim}, scratch.row);
       by.template turn<Arch>(scratch.angles, scratch.row);
-      codecs_.k.template encode<Arch>(scratch.row, shape_.head_dim, head, at);
+      codecs_.k.template encode<Arch>(scratch.row, kept_.head_dim, head, at);
     });
   }
 
@@ -204,13 +188,13 @@ class rolling_cache {
   ORIEL_INLINE status copy(rolling_cache const& from) noexcept {
     if (!made_.ok()) return made_;
     if (!from.made_.ok()) return from.made_;
-    if (from.shape() != shape() || from.shape_.window != shape_.window ||
-        from.shape_.sinks != shape_.sinks || from.ring_ != ring_) {
+    if (from.kept_ != kept_ || from.window_ != window_ || from.ring_.pinned != ring_.pinned ||
+        from.ring_.rows != ring_.rows) {
       return {errc::shape, "copy: the caches must have the same shape"};
     }
     if (&from == this) return {};
     if (own().meets(from.own())) return {errc::alias, "copy: the caches must not overlap"};
-    origin_ = from.origin_, begin_ = from.begin_, end_ = from.end_, turn_ = from.turn_;
+    ring_ = from.ring_, origin_ = from.origin_, end_ = from.end_;
     for_each_held([&](index head, index p)
                       ORIEL_INLINE_LAMBDA { move_row(head, slot(p), from, slot(p)); });
     return {};
@@ -218,8 +202,7 @@ class rolling_cache {
 
   /// Bytes that `save` writes now: 13 words, and the held rows.
   ORIEL_INLINE index saved_bytes() const noexcept {
-    if (!made_.ok()) return 0;
-    return frame + (pinned().size() + range{begin_, end_}.size()) * token_bytes(shape_);
+    return made_.ok() ? frame + ring_.held(had()).size() * own_token_bytes() : 0;
   }
   /// Writes the held rows and where they stand, little-endian, with a version and a checksum.
   /// Requires `to` to hold saved_bytes() (errc::memory), outside of the cache (errc::alias).
@@ -228,8 +211,8 @@ class rolling_cache {
     index const bytes = saved_bytes();
     if (status s = detail::check_save(to, bytes, own()); !s.ok()) return s;
     detail::saved_out out = detail::begin_saved(to.data(), tag(), bytes);
-    for (index const number : {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim,
-                               shape_.value_dim(), origin_, begin_, end_}) {
+    for (index const number : {window_, ring_.pinned, kept_.kv_heads, kept_.head_dim, kept_.v_dim,
+                               origin_, ring_.begin, end_}) {
       out.number(number);
     }
     for_each_held([&](index head, index p) ORIEL_INLINE_LAMBDA {
@@ -244,53 +227,38 @@ class rolling_cache {
   /// and dims; of a larger margin the last rows that fit are taken. Anything else is errc::saved,
   /// and nothing changes.
   ORIEL_INLINE status restore(std::span<std::byte const> from) noexcept {
-    rolling_cache next = *this;
-    if (status s = read_saved(from, next); !s.ok()) return s;
+    rolling_cache saved = *this;
+    if (status s = read_saved(from, saved); !s.ok()) return s;
+    rolling_cache next = saved;
+    next.ring_.make_room(next.end_);
     detail::saved_in in{from.data() + (frame - detail::word_bytes)};
-    index const skipped = max_of(next.begin_, next.end_ - ring_);
-    next.for_each_held([&](index head, index p) ORIEL_INLINE_LAMBDA {
-      bool const kept = p < shape_.sinks || p >= skipped;
+    saved.for_each_held([&](index head, index p) ORIEL_INLINE_LAMBDA {
+      bool const kept = p < next.ring_.pinned || p >= next.ring_.begin;
       if (!kept) in.at += key_bytes() + value_bytes();
       if (kept) in.rows(key(head, next.slot(p)), key_bytes());
       if (kept) in.rows(value(head, next.slot(p)), value_bytes());
     });
-    next.begin_ = skipped;
     *this = next;
     return {};
   }
   /// ok, or what restore of these bytes would say.
   ORIEL_INLINE status check_restore(std::span<std::byte const> from) const noexcept {
-    rolling_cache next = *this;
-    return read_saved(from, next);
+    rolling_cache saved = *this;
+    return read_saved(from, saved);
   }
 
   /// Names caches of these codecs in saved bytes.
   ORIEL_INLINE static constexpr std::uint64_t tag() noexcept {
     return detail::saved_tag(1, detail::tag_of<k_codec>(), detail::tag_of<v_codec>());
   }
-  ORIEL_INLINE constexpr kv_shape shape() const noexcept {
-    constexpr bool coded = !detail::is_plain<k_codec> || !detail::is_plain<v_codec>;
-    return {shape_.kv_heads, shape_.head_dim, shape_.value_dim(), coded};
-  }
+  ORIEL_INLINE constexpr kv_shape shape() const noexcept { return kept_; }
   /// Rows per head, the sinks' too; 0 if the cache is unusable.
-  ORIEL_INLINE constexpr index capacity() const noexcept {
-    return made_.ok() ? shape_.sinks + ring_ : 0;
-  }
-  ORIEL_INLINE constexpr range positions() const noexcept {
-    return {pinned().empty() ? min_of(begin_, end_) : origin_, end_};
-  }
-  ORIEL_INLINE constexpr range lost() const noexcept {
-    return {first_of_ring(), max_of(begin_, first_of_ring())};
-  }
+  ORIEL_INLINE constexpr index capacity() const noexcept { return ring_.slots(); }
+  ORIEL_INLINE constexpr range positions() const noexcept { return ring_.positions(had()); }
+  ORIEL_INLINE constexpr range lost() const noexcept { return ring_.lost(origin_); }
 
   /// Slot of a position: where its row lies while it is held.
-  ORIEL_INLINE constexpr index slot(index position) const noexcept {
-    auto const at = static_cast<std::uint64_t>(position);  // not negative
-    if (ring_ == 0 || at < static_cast<std::uint64_t>(shape_.sinks))
-      return ring_ > 0 ? position : 0;
-    auto const in = static_cast<std::uint64_t>(position - shape_.sinks + turn_);
-    return shape_.sinks + static_cast<index>(in % static_cast<std::uint64_t>(ring_));
-  }
+  ORIEL_INLINE constexpr index slot(index position) const noexcept { return ring_.slot(position); }
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index position) const noexcept {
     index const at = slot(position);
@@ -298,7 +266,7 @@ class rolling_cache {
             {value(head, at), value_bytes(), value_bytes(), reader_of<Arch>(&codecs_.v)},
             head,
             position,
-            min_of(end_ - position, (position < shape_.sinks ? shape_.sinks : capacity()) - at)};
+            min_of(end_ - position, ring_.slots_from(at))};
   }
   template <class Arch = default_arch>
   ORIEL_INLINE row_readers readers() const noexcept {
@@ -319,38 +287,33 @@ class rolling_cache {
   static constexpr index own_words = 8;  ///< in saved bytes
   static constexpr index frame = detail::saved_frame + own_words * detail::word_bytes;
 
-  /// The first position that the ring may hold.
-  ORIEL_INLINE constexpr index first_of_ring() const noexcept {
-    return max_of(origin_, shape_.sinks);
-  }
-  ORIEL_INLINE constexpr range pinned() const noexcept {
-    return {origin_, min_of(shape_.sinks, end_)};
+  /// From the first position ever appended to the end.
+  ORIEL_INLINE constexpr range had() const noexcept { return {origin_, end_}; }
+  ORIEL_INLINE void begin_at(index first) noexcept {
+    origin_ = end_ = first;
+    ring_.begin_at(first);
   }
   ORIEL_INLINE void move_row(index head, index to, rolling_cache const& from,
                              index slot) const noexcept {
     std::memcpy(key(head, to), from.key(head, slot), static_cast<std::size_t>(key_bytes()));
     std::memcpy(value(head, to), from.value(head, slot), static_cast<std::size_t>(value_bytes()));
   }
-  /// Where the rows of saved bytes stand becomes that of `next`, a copy of this.
+  /// Where the rows of saved bytes stand becomes that of `saved`, a copy of this.
   ORIEL_INLINE status read_saved(std::span<std::byte const> from,
-                                 rolling_cache& next) const noexcept {
+                                 rolling_cache& saved) const noexcept {
     if (!made_.ok()) return made_;
     if (status s = detail::check_saved(from, tag(), own_words, own()); !s.ok()) return s;
     detail::saved_in in{from.data() + (detail::saved_frame - detail::word_bytes)};
-    if (!in.numbers(
-            {shape_.window, shape_.sinks, shape_.kv_heads, shape_.head_dim, shape_.value_dim()})) {
+    if (!in.numbers({window_, ring_.pinned, kept_.kv_heads, kept_.head_dim, kept_.v_dim})) {
       return {errc::saved, "saved bytes are of a cache of another shape"};
     }
-    next.origin_ = in.number(), next.begin_ = in.number(), next.end_ = in.number();
-    next.turn_ = 0;
-    if (next.origin_ < 0 || next.end_ < next.origin_ || next.end_ >= max_position ||
-        next.begin_ < next.first_of_ring() ||
-        next.begin_ > max_of(next.end_, next.first_of_ring())) {
+    saved.origin_ = in.number(), saved.ring_.begin = in.number(), saved.end_ = in.number();
+    saved.ring_.turn = 0;
+    if (!saved.ring_.makes_sense(saved.had())) {
       return {errc::saved, "saved bytes have positions that no cache has"};
     }
-    index const rows = saturating_add(next.pinned().size(), range{next.begin_, next.end_}.size());
-    index const bytes = saturating_mul(rows, token_bytes(shape_));
-    if (bytes != static_cast<index>(from.size()) - frame) {
+    index const rows = saved.ring_.held(saved.had()).size();
+    if (saturating_mul(rows, own_token_bytes()) != static_cast<index>(from.size()) - frame) {
       return {errc::saved, "saved bytes have more or fewer rows than they say"};
     }
     return {};
@@ -358,15 +321,14 @@ class rolling_cache {
   /// f(head, position) for every held row.
   template <class F>
   ORIEL_INLINE void for_each_held(F&& f) const noexcept {
-    for (index head = 0; head < shape_.kv_heads; ++head) {
-      for (range const part : {pinned(), range{begin_, end_}}) {
+    for (index head = 0; head < kept_.kv_heads; ++head) {
+      for (range const part : ring_.held(had())) {
         for (index p = part.begin; p < part.end; ++p) f(head, p);
       }
     }
   }
 
-  /// Rows behind `erased` get their new positions; turn(key, head, position) re-turns one. Where no
-  /// row of the ring lies before them they stay in their slots, and the slots' numbers are turned.
+  /// Rows behind `erased` get their new positions; turn(key, head, position) re-turns one.
   template <class Turn>
   ORIEL_INLINE status erase_rows(range erased, Turn&& turn) noexcept {
     if (status s = check_erase(erased); !s.ok()) return s;
@@ -374,15 +336,12 @@ class rolling_cache {
     if (n == 0) return {};
     rolling_cache next = *this;
     next.end_ -= n;
-    if (erased.begin <= begin_) {
-      next.turn_ = (turn_ + n % ring_) % ring_;
-      next.begin_ = max_of(first_of_ring(), max_of(erased.end, begin_) - n);
-    }
-    for (range const held : {pinned(), range{begin_, end_}}) {
-      for (index p = max_of(erased.end, held.begin); p < held.end; ++p) {
+    next.ring_.erase(origin_, erased);
+    for (range const part : ring_.held({erased.end, end_})) {
+      for (index p = part.begin; p < part.end; ++p) {
         index const from = slot(p);
         index const to = next.slot(p - n);
-        for (index head = 0; head < shape_.kv_heads; ++head) {
+        for (index head = 0; head < kept_.kv_heads; ++head) {
           if (from != to) move_row(head, to, *this, from);
           turn(key(head, to), head, p - n);
         }
@@ -394,10 +353,13 @@ class rolling_cache {
 
   ORIEL_INLINE address_range own() const noexcept {
     auto const base = reinterpret_cast<std::uintptr_t>(k_);
-    return {base, base + static_cast<std::uintptr_t>(required_bytes(shape_))};
+    return {base, base + static_cast<std::uintptr_t>(bytes_)};
   }
-  ORIEL_INLINE index key_bytes() const noexcept { return k_codec::row_bytes(shape_.head_dim); }
-  ORIEL_INLINE index value_bytes() const noexcept { return v_codec::row_bytes(shape_.value_dim()); }
+  ORIEL_INLINE index key_bytes() const noexcept { return k_codec::row_bytes(kept_.head_dim); }
+  ORIEL_INLINE index value_bytes() const noexcept { return v_codec::row_bytes(kept_.v_dim); }
+  ORIEL_INLINE index own_token_bytes() const noexcept {
+    return kept_.kv_heads * (key_bytes() + value_bytes());
+  }
   ORIEL_INLINE std::byte* key(index head, index at) const noexcept {
     return k_ + (head * capacity() + at) * key_bytes();
   }
@@ -405,16 +367,18 @@ class rolling_cache {
     return v_ + (head * capacity() + at) * value_bytes();
   }
 
-  cache_shape shape_;
+  static constexpr bool coded = !detail::is_plain<k_codec> || !detail::is_plain<v_codec>;
+
+  kv_shape kept_ = {.kv_heads = 1, .coded = coded};
+  index window_ = 0;
+  index bytes_ = 0;  ///< required_bytes of the shape
   codecs codecs_;
   status made_;
-  index ring_ = 0;  ///< rows of the ring
+  row_ring ring_ = {};
   std::byte* k_ = nullptr;
   std::byte* v_ = nullptr;
   index origin_ = 0;  ///< position of the first row ever appended
-  index begin_ = 0;   ///< the ring holds [begin_, end_)
   index end_ = 0;     ///< position after the last one
-  index turn_ = 0;    ///< slots by which erasing has turned the ring
 };
 
 }  // namespace oriel::inline v0
