@@ -93,7 +93,7 @@ int main() {
   text_v.erase(text_v.begin() + 4 * row, text_v.begin() + 260 * row);
   float angles[dim];
   rope.angles(-256, angles);
-  for (std::size_t at = 4 * row; at < text_k.size(); at += dim) rope.turn(angles, &text_k[at]);
+  for (std::size_t at = 4 * row; at < text_k.size(); at += dim) rope.rotate(angles, &text_k[at]);
   allowed = 1e-6f;
   feed("context shifted", {544, 564}, 1);
 

@@ -103,6 +103,28 @@ TEST(Batch, EverySequenceHasTheBitsItHasAlone) {
   }
 }
 
+TEST(Batch, SourcesOfFloatsAndOfCodesTogether) {
+  attention_case const c{.q_len = 40, .kv_len = 60, .q_heads = 4, .kv_heads = 2, .head_dim = 24};
+  attention_case token = c;
+  token.q_len = 1;
+  problem const p(c, 9);
+  cache_shape const shape{.window = 60, .kv_heads = 2, .head_dim = 24};
+  aligned_memory bytes(rolling_cache<bf16>::required_bytes(shape));
+  rolling_cache<bf16> cache(bytes, shape);
+  ASSERT_TRUE(cache.append(p.k.view, p.v.view).ok());
+  std::vector<sequence> all;
+  all.emplace_back(c, 1);
+  all.emplace_back(c, 2, cache);
+  all.emplace_back(token, 3, cache);
+  all.emplace_back(token, 4);
+  std::vector<attention> calls;
+  for (sequence const& s : all) calls.push_back(s.call);
+  ASSERT_TRUE(check(calls).ok()) << check(calls).what;
+  aligned_memory scratch(workspace_bytes(calls, 2));
+  ASSERT_TRUE(attend(calls, scratch, threads(2)).ok());
+  for (sequence const& s : all) EXPECT_EQ(s.to->bits(), s.alone);
+}
+
 TEST(Batch, AnyScheduleOfTasks) {
   random_numbers random(4);
   for (int round = 0; round < 20; ++round) {

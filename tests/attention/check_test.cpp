@@ -120,6 +120,7 @@ breach const breaches[] = {
     {"one_sink_logit", [](parts& p) { p.sink_logits = per_head.first(1); }, errc::heads,
      "sink_logits"},
     {"scale_infinite", [](parts& p) { p.scale = infinity; }, errc::shape, "scale"},
+    {"scale_overflows", [](parts& p) { p.scale = 3e38f; }, errc::shape, "log2(e)"},
     {"scale_nan", [](parts& p) { p.scale = nan; }, errc::shape, "scale"},
     {"queries_late", [](parts& p) { p.first_query = max_position - 5; }, errc::position, "q:"},
     {"queries_early", [](parts& p) { p.first_query = -max_position; }, errc::position, "q:"},
@@ -246,6 +247,30 @@ TEST(AttentionCheck, TheBaseCallIsFine) {
   p.k.tokens = p.v.tokens = 0;
   p.k.data = p.v.data = nullptr;
   EXPECT_TRUE(check(p.call()).ok()) << "no keys need no memory";
+}
+
+/// Rows of bf16 that are said to be floats.
+struct lying : contiguous {
+  using contiguous::contiguous;
+  kv_shape shape() const noexcept {
+    kv_shape s = contiguous::shape();
+    s.coded = false;
+    return s;
+  }
+};
+
+TEST(AttentionCheck, ASourceMustSayThatItsRowsAreNotFloats) {
+  problem const p({.q_len = 12, .kv_len = 12, .head_dim = 8});
+  narrow_tensor<bf16> const k(p.k.view), v(p.v.view);
+  attention call = p.call();
+  answer const to(call);
+  call.out = to.out.view;
+  call.kv = contiguous(k.view, v.view);
+  EXPECT_TRUE(check(call).ok());
+  call.kv = lying(k.view, v.view);
+  EXPECT_EQ(check(call).code, errc::shape);
+  EXPECT_STREQ(check(call).what,
+               "kv: a source whose rows are not floats must say so: shape().coded");
 }
 
 TEST(AttentionCheck, PositionsMayGoToTheirLimits) {

@@ -110,6 +110,16 @@ TEST(Merge, WhatIsNotANumberIsSeen) {
   }
 }
 
+TEST(Merge, AnInfiniteLogitTakesAllTheWeight) {
+  piece const a(1);
+  piece const sink(2);
+  for_each_element(sink.lse.view, [](float& x) { x = infinity; });
+  for_each_element(sink.out.view, [](float& x) { x = 0.0f; });
+  piece const all = merged({a.part(), sink.part()});
+  for_each_element(all.out.view, [](float x) { EXPECT_EQ(x, 0.0f); });
+  for_each_element(all.lse.view, [](float x) { EXPECT_EQ(x, infinity); });
+}
+
 TEST(Merge, LargeLogitsStayFinite) {
   piece const a(1), b(2);
   for_each_element(a.lse.view, [](float& x) { x = 3e38f; });

@@ -140,11 +140,21 @@ TEST(PaddedBatch, PaddingOnTheRight) {
   p.kv_valid = valid;
   for_each_element(r.k.view.slice({12 + 7, 24}), [](float& x) { x = NAN; });
   ASSERT_TRUE(p.check().ok());
-  attention const call = p[3];
-  EXPECT_EQ(call.kv.positions(), (range{0, 7}));
-  EXPECT_EQ(call.queries(), (range{0, 12}));
-  answer const got = attend_anew(call);
-  for_each_element(got.out.view, [](float x) { EXPECT_TRUE(std::isfinite(x)); });
+  ASSERT_EQ(p.size(), 6);
+  EXPECT_EQ(p[3].q.tokens, 0) << "nothing before the first real token";
+  EXPECT_EQ(p[4].queries(), (range{0, 7}));
+  EXPECT_EQ(p[5].queries(), (range{7, 12}));
+  for (index const i : {4, 5}) {
+    EXPECT_EQ(p[i].kv.positions(), (range{0, 7}));
+    answer const got = attend_anew(p[i]);
+    for_each_element(got.out.view, [](float x) { EXPECT_TRUE(std::isfinite(x)); });
+  }
+  // Seven tokens take the decode kernel, with five more they would not.
+  range const real{12, 19};
+  attention const alone{.q = r.q.view.slice(real),
+                        .kv = contiguous(r.k.view.slice(real), r.v.view.slice(real)),
+                        .mask = p.mask};
+  EXPECT_EQ(attend_anew(p[4]).bits(), attend_anew(alone).bits());
 }
 
 TEST(PaddedBatch, SaysWhatIsWrong) {

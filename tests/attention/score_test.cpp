@@ -14,6 +14,7 @@
 #include "oriel/score/softcap.hpp"
 #include "oriel/score/then.hpp"
 #include "problem.hpp"
+#include "threads.hpp"
 
 namespace oriel::test {
 namespace {
@@ -90,6 +91,31 @@ TEST(Scores, RowsThatABiasHidesSeeNothing) {
       answer const got = attend_anew(call);
       for_each_element(got.out.view, [](float x) { EXPECT_EQ(x, 0.0f); });
       for_each_element(got.lse.view, [](float x) { EXPECT_EQ(x, -infinity); });
+    }
+  }
+}
+
+TEST(Scores, WhatABiasHidesIsNotSeenWhateverItHolds) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  problem const p({.q_len = 60, .kv_len = 2100, .q_heads = 2, .kv_heads = 1, .head_dim = 16});
+  p.k.view.row(3, 0)[1] = nan;
+  p.k.view.row(4, 0)[1] = 3e38f;
+  p.v.view.row(5, 0)[2] = nan;
+  p.v.view.row(1500, 0)[2] = infinity;
+  std::vector<float> table(2100, 0.25f);
+  for (index const key : {3, 4, 5, 1500}) table[static_cast<std::size_t>(key)] = -infinity;
+  for (index const hidden : {10, 1100, 2100}) {  // a few, a leaf, all
+    for (index key = 0; key < hidden; ++key) table[static_cast<std::size_t>(key)] = -infinity;
+    attention call = p.call();
+    call.mask = full{};
+    call.score = bias{table.data(), {0, 2100}, {0, 2100}, 0, 0};
+    for (range const part : {range{0, 60}, {59, 60}, {20, 24}}) {
+      call.q = p.q.view.slice(part);
+      call.first_query = part.begin;
+      answer const got = attend_anew(call);
+      expect_exact(call, got);
+      EXPECT_EQ(attend_anew(call, threads(4)).bits(), got.bits()) << "any number of workers";
+      for_each_element(got.out.view, [](float x) { EXPECT_TRUE(std::isfinite(x)); });
     }
   }
 }

@@ -6,7 +6,12 @@
 #include <thread>
 
 #include "oriel/attention/attend.hpp"
+#include "oriel/cache/rolling_cache.hpp"
+#include "oriel/mask/either.hpp"
+#include "oriel/mask/key_padding.hpp"
+#include "oriel/mask/local_window.hpp"
 #include "problem.hpp"
+#include "threads.hpp"
 
 namespace oriel::test {
 namespace {
@@ -75,6 +80,27 @@ TEST_P(Tasks, OnWorkersThatRunInStep) {
 
 INSTANTIATE_TEST_SUITE_P(Table, Tasks, ::testing::ValuesIn(table),
                          [](auto const& row) { return row.param.name(); });
+
+// Of four ranges that a call reaches a tile may reach five, the last two of which become one with
+// the lost keys between: more leaves than the plan has states for.
+TEST(TaskCounts, AReachOverLostKeysStaysWithinTheWorkspace) {
+  constexpr index sinks = 1024, window = 64, dim = 8, end = 1 << 14;
+  cache_shape const shape{.window = window, .head_dim = dim, .sinks = sinks};
+  aligned_memory bytes(rolling_cache<f32>::required_bytes(shape));
+  rolling_cache<f32> cache(bytes, shape);
+  problem const p({.q_len = 200, .kv_len = 4096, .head_dim = dim});
+  for (index at = 0; at < end; at += 4096) {
+    ASSERT_TRUE(cache.append(p.k.view, p.v.view).ok());
+  }
+  attention call = p.call();
+  call.kv = cache;
+  call.first_query = 0;
+  call.mask = local_window{0, 0} | key_padding{{200, 210}} | key_padding{{400, 410}} |
+              key_padding{{500, 510}} | key_padding{{end - window, end}};
+  for (index const workers : {1, 2, 5}) {
+    expect_exact(call, attend_anew(call, threads(workers)));
+  }
+}
 
 TEST(TaskCounts, SplitOnlyWhereWorkersWouldBeIdle) {
   auto const counts = [](attention_case const& c, index n) {

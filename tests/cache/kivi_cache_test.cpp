@@ -140,6 +140,7 @@ TEST(KiviCache, NewestRowsAreFloatsAndOldOnesKeepTheirChannelsScale) {
 }
 
 TEST(KiviCache, ChecksNameTheRule) {
+  EXPECT_EQ(kivi_cache<2>::token_bytes({.window = 8, .head_dim = INT64_MIN}), 0);
   cache_shape const shape{.window = 20, .kv_heads = 2, .head_dim = 8};
   guarded_bytes memory(cache::required_bytes(shape));
   cache kept(memory.bytes(), shape);
@@ -411,7 +412,7 @@ TEST(KiviCache, EraseTurnsKeysToTheirNewPositions) {
     for (index h = 0; h < text::heads; ++h) {
       float* const key = row.data() + h * (text::dim + text::v_dim);
       if (exact) std::copy_n(exact + h * text::dim, text::dim, key);
-      by.turn(angles, key);
+      by.rotate(angles, key);
     }
     return row;
   };
@@ -460,7 +461,7 @@ TEST(KiviCache, EraseTurnsGroupsAsTheirFloats) {
   float angles[text::dim];
   by.angles(-32, angles);
   for (index row = 80 * text::heads; row < 128 * text::heads; ++row) {
-    by.turn(angles, t.keys.data() + row * text::dim);
+    by.rotate(angles, t.keys.data() + row * text::dim);
   }
   twin.feed(t, {80, 128}, first);
   for (index p = first; p < 96; ++p) EXPECT_EQ(own.row(p), twin.row(p)) << p;

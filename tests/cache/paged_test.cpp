@@ -127,6 +127,8 @@ TEST(Paged, ChecksNameTheRule) {
   page_pool const empty_page = with([](page_pool& p) { p.k.tokens = p.v.tokens = 0; });
   page_pool const far = with([](page_pool& p) { p.v_page_stride = INT64_MAX; });
   page_pool const below = with([](page_pool& p) { p.k_page_stride = -max_position / 32; });
+  page_pool const same = with([](page_pool& p) { p.k_page_stride = 0; });
+  page_pool const over = with([](page_pool& p) { p.v_page_stride = 7; });
   page_pool const no_pages = with([](page_pool& p) { p.pages = 0; });
   page_pool const other_v = with([](page_pool& p) { p.v.tokens = 3; });
   struct test_case {
@@ -162,6 +164,12 @@ TEST(Paged, ChecksNameTheRule) {
            {{empty_page, table, 12}, errc::shape, "pages: a page must hold at least 1 token"},
            {{far, table, 12}, errc::shape, "v: strides leave the address space"},
            {{below, table, 12}, errc::shape, "k: strides leave the address space"},
+           {{same, table, 12},
+            errc::alias,
+            "pages: rows must not overlap those of other pages: see page strides"},
+           {{over, table, 12},
+            errc::alias,
+            "pages: rows must not overlap those of other pages: see page strides"},
            {{other_v, table, 12}, errc::shape, "k.tokens must equal v.tokens"},
        }) {
     status const s = of.check();
@@ -420,7 +428,9 @@ TEST(PagesOfCodes, ChecksNameTheRule) {
   EXPECT_EQ(code([](page_pool&) {}), errc::ok);
   EXPECT_EQ(code([](page_pool& p) { p.k_page_stride = 129; }), errc::alignment)
       << "the last page is aligned, the second not";
-  EXPECT_EQ(code([](page_pool& p) { p.v_page_stride = 129; }), errc::ok) << "bytes lie anywhere";
+  EXPECT_EQ(code([&](page_pool& p) { p.v_page_stride = 8 * row + 1; }), errc::ok)
+      << "bytes lie anywhere";
+  EXPECT_EQ(code([&](page_pool& p) { p.v_page_stride = 8 * row - 1; }), errc::alias);
   EXPECT_EQ(code([&](page_pool& p) { p.k = halves(room + 1, 4, 2, 8, 32, 16); }), errc::alignment);
   EXPECT_EQ(code([](page_pool& p) { p.k_page_stride = INT64_MAX; }), errc::shape);
   EXPECT_EQ(code([](page_pool& p) { p.v_page_stride = INT64_MIN; }), errc::shape);

@@ -52,7 +52,7 @@ TEST(Relative, ARowsPlaceIsItsNumberAmongThoseHeld) {
           for (index j = 0; j < run.rows; ++j, ++i) {
             index const p = held[static_cast<std::size_t>(i)];
             std::vector<float> row(k.view.row(p, head), k.view.row(p, head) + 8);
-            f.table.turn(i, row.data());
+            f.table.rotate(i, row.data());
             float read[8];
             kv_run const one = run.from(j);
             one.floats(one.k, 8, read);
@@ -72,7 +72,7 @@ TEST(Relative, WithinTheWindowItIsAttentionWithAbsolutePositions) {
   tensor const v = tensor(6, 2, 3).filled(2);
   tensor turned = tensor(6, 2, 8).filled(1);
   for (index t = 0; t < 6; ++t) {
-    for (index h = 0; h < 2; ++h) f.table.turn(t, turned.view.row(t, h));
+    for (index h = 0; h < 2; ++h) f.table.rotate(t, turned.view.row(t, h));
   }
   ASSERT_TRUE(f.past.append(k.view, v.view).ok());
   relative const kv(f.past, f.table);

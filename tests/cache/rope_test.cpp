@@ -46,7 +46,7 @@ TEST(Rope, TurnsPairsAsThePaperDoes) {
       std::vector<float> row{1, 2, 3, 4, 5, 6, 7}, angles(6);
       std::vector<float> const before = row;
       by.angles(distance, angles.data());
-      by.turn(angles.data(), row.data());
+      by.rotate(angles.data(), row.data());
       EXPECT_EQ(row[6], 7.0f) << "behind dim nothing turns";
       for (std::size_t i = 0; i < 3; ++i) {
         std::size_t const a = pairs == rope_pairs::halves ? i : 2 * i;

@@ -117,7 +117,7 @@ class numbered_rows {
       ASSERT_EQ(ring_.lost(origin_), lost);
     }
     ASSERT_TRUE(ring_.makes_sense(had()));
-    ASSERT_TRUE(0 <= ring_.turn && ring_.turn < ring_.rows);
+    ASSERT_TRUE(0 <= ring_.shift && ring_.shift < ring_.rows);
   }
   void expect_answers() const {
     range const tried{had().begin - 2, had().end + 2};
@@ -296,12 +296,12 @@ TEST(RowRing, AnEraseOfAllThatIsBeforeTurnsIt) {
   row_ring behind = old;
   behind.erase(0, {48, 64});
   EXPECT_EQ(behind.begin, 32);
-  EXPECT_EQ(behind.turn, 0) << "rows before it stay, those behind are to be moved";
+  EXPECT_EQ(behind.shift, 0) << "rows before it stay, those behind are to be moved";
   row_ring later = old;
   later.erase(16, {16, 48});
   EXPECT_EQ(later.begin, 16) << "not before the first position ever appended";
   ring.begin_at(0);
-  EXPECT_EQ(ring.turn, 0) << "position i lies in slot i again";
+  EXPECT_EQ(ring.shift, 0) << "position i lies in slot i again";
 }
 
 TEST(RowRing, TruncatesToAnEvictedPositionWhereNoKeyBeforeItIsSeen) {

@@ -614,7 +614,7 @@ void run_streaming_as(verdict& v, golden_case& c, step_arrays const& all) {
     for (index h = 0; h < q_heads; ++h) {
       float* const row = own_q.view.row(0, h);
       std::copy_n(all.q.row(t, h), head_dim, row);
-      table.turn(kv.positions().end - 1, row);
+      table.rotate(kv.positions().end - 1, row);
     }
     rows_as<T> const step_q(own_q.view);
     attention const call{.q = step_q.view(), .kv = kv, .mask = causal{}, .scale = o.scale};

@@ -152,6 +152,19 @@ TEST(RowsAreDisjoint, NeverTrueWhereRowsOverlap) {
   EXPECT_GT(disjoint, 20'000);
 }
 
+TEST(RowsAreDisjoint, OfASeriesOfViews) {
+  float const* const at = nullptr;
+  tensor_view<float const> const page(at, 4, 2, 8);  // 64 floats
+  EXPECT_TRUE(rows_are_disjoint(page, 9, 64) && rows_are_disjoint(page, 9, -64));
+  EXPECT_TRUE(rows_are_disjoint(page, 1, 0) && rows_are_disjoint(page, 0, 3));
+  EXPECT_FALSE(rows_are_disjoint(page, 2, 0));
+  EXPECT_FALSE(rows_are_disjoint(page, 2, 63));
+  EXPECT_FALSE(rows_are_disjoint(page, 3, 4)) << "tokens for floats";
+  tensor_view<float const> const between(at, 4, 2, 8, 48, 8);  // three pages, token by token
+  EXPECT_TRUE(rows_are_disjoint(between, 3, 16));
+  EXPECT_FALSE(rows_are_disjoint(between, 4, 16));
+}
+
 TEST(RowsAreDisjoint, HoldsForEveryNestedLayout) {
   // [tokens, heads] in either order, either way round, with and without gaps.
   for (index inner_gap : {0, 3}) {

@@ -7,6 +7,21 @@
 
 namespace oriel::inline v0::detail {
 
+/// Takes the keys that a score functor hides (-inf) from a tile's one row out of what is `visible`,
+/// in `word`, so that their values are not read. False where there are none.
+ORIEL_INLINE bool hide_as_scored(score_tile const& tile, std::uint64_t const* visible,
+                                 std::uint64_t* word) noexcept {
+  auto const hides = [&](index i) { return tile.scores[i * tile.key_step] == -infinity; };
+  index first = 0;
+  while (first < tile.keys.size() && !hides(first)) ++first;
+  if (first == tile.keys.size()) return false;
+  for (index i = 0; i < tile.keys.size(); ++i) {
+    std::uint64_t const seen = visible != nullptr ? word[i] : 1;
+    word[i] = hides(i) ? 0 : seen;
+  }
+  return true;
+}
+
 /// Absorbs `keys`, those of the key tile beginning at `begin` that a row tile reaches; of rows that
 /// choose, in the blocks of their choice. Hidden tiles are never loaded, fully visible ones never
 /// masked. The kernel gets rows as they are stored, or through `wide`, if not null, as floats.
@@ -21,7 +36,7 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   if (chosen != nullptr) seen = chosen->hide_others(call, rows, keys, seen, word);
   if (seen == coverage::none) return;
   bool const partial = seen == coverage::some;
-  std::uint64_t const* const visible = partial ? word : nullptr;
+  std::uint64_t const* visible = partial ? word : nullptr;
   range const places{keys.begin - begin, keys.end - begin};
   auto const each_run = [&](auto&& f)
                             ORIEL_INLINE_LAMBDA { for_each_run(call.kv, head, keys, visible, f); };
@@ -46,6 +61,7 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
     tile.first_head = call.heads().first_q_head(head);
     tile.keys = keys;
     call.score.apply(tile);
+    if (rows.count == 1 && hide_as_scored(tile, visible, word)) visible = word;
   }
   if (partial) kernel.hide(word, places, rows.count);
   kernel.absorb(places, rows.count);

@@ -39,7 +39,9 @@ struct serial {
 ///            (contiguous, ring at any phase, joined). More than 8 rows (q_len * group) take the
 ///            row-lane kernel, fewer the decode kernel; within each, a query's result does not
 ///            depend on the others. So any cut of a prompt into pieces of at least cut_tokens (9)
-///            gives the same bits, and any cut at all with kernel_choice::row_lanes.
+///            gives the same bits, and any cut at all with kernel_choice::row_lanes. Not so with a
+///            selector over a ring that has overwritten rows: which blocks there are to choose from
+///            depends on what it holds when a piece is attended.
 /// Cost       2 * (head_dim + v_dim) flops per visible (query head, key) pair; each visible K and V
 ///            row is read once per tile of query rows; writes out, lse and the workspace only.
 /// Source     Dao 2023 (FlashAttention-2), arXiv:2307.08691; sums: Milakov & Gimelshein 2018,

@@ -70,7 +70,9 @@ status check(attention_batch const& batch) noexcept {
     if (batch[i].kv.shape().kv_heads != batch[0].kv.shape().kv_heads) {
       return {errc::heads, "batch: kv.heads must be the same in every sequence", i};
     }
-    if (batch[i].kv.shape() != batch[0].kv.shape()) {
+    kv_shape const own = batch[i].kv.shape();
+    kv_shape const first = batch[0].kv.shape();
+    if (own.head_dim != first.head_dim || own.v_dim != first.v_dim) {
       return {errc::shape, "batch: head_dim and v_dim must be the same in every sequence", i};
     }
   }

@@ -112,9 +112,15 @@ status check_inputs(attention const& call) noexcept {
   if (status s = call.kv.check(); !s.ok()) return s;
   if (status s = call.heads().check(); !s.ok()) return s;
   kv_shape const kv = call.kv.shape();
+  row_readers const readers = call.kv.readers();
+  if (!kv.coded && (readers.k || readers.v)) {
+    return {errc::shape, "kv: a source whose rows are not floats must say so: shape().coded"};
+  }
   if (call.q.dim != kv.head_dim) return {errc::shape, "q.dim must equal k.dim"};
   if (status s = call.mask.check(); !s.ok()) return s;
-  if (!__builtin_isfinite(call.used_scale())) return {errc::shape, "scale must be finite"};
+  if (!__builtin_isfinite(call.used_scale() * static_cast<float>(log2_e))) {
+    return {errc::shape, "scale must be finite, also times log2(e)"};
+  }
   if (call.q.tokens >= max_position) return {errc::position, "q.tokens must be below 2^60"};
   index const first =
       call.first_query ? *call.first_query : call.kv.positions().end - call.q.tokens;

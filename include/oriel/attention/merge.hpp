@@ -85,11 +85,12 @@ status merge(std::span<partial const> parts, output_view out,
         float const seen = *part.lse.row(t, h);
         top = seen > top ? seen : top;
       }
-      if (top == -infinity) top = 0.0f;  // no keys, or what is not a number
+      if (top == -infinity) top = 0.0f;         // no keys, or what is not a number
+      auto const weight_of = [&](float seen) {  // an infinite one takes all
+        return seen == top ? 1.0 : std::exp(static_cast<double>(seen) - top);
+      };
       double sum = 0.0;
-      for (partial const& part : parts) {
-        sum += std::exp(static_cast<double>(*part.lse.row(t, h)) - top);
-      }
+      for (partial const& part : parts) sum += weight_of(*part.lse.row(t, h));
       constexpr index together = 64;
       for (index from = 0; from < out.dim; from += together) {
         index const count = min_of(together, out.dim - from);
@@ -97,7 +98,7 @@ status merge(std::span<partial const> parts, output_view out,
         for (partial const& part : parts) {
           float const seen = *part.lse.row(t, h);
           if (seen == -infinity) continue;
-          double const weight = std::exp(static_cast<double>(seen) - top) / sum;
+          double const weight = weight_of(seen) / sum;
           part.out.visit([&](auto const& value) {
             auto const* const row = value.row(t, h) + from;
             for (index d = 0; d < count; ++d) x[d] += weight * static_cast<float>(row[d]);

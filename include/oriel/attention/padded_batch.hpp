@@ -24,12 +24,13 @@ namespace oriel::inline v0 {
 ///   lse, lse_sink  [batch, q_len, q_heads, 1] or empty
 ///
 /// Rows before the first real token see no key: out = 0, lse = -inf. Rows after the last one see
-/// what their positions show them. Each sequence becomes two calls, its padding and its rest:
+/// what their positions show them. Each sequence becomes three calls: the rows before its real
+/// tokens, those of real tokens, and the rows after them.
 ///
 ///   std::vector<oriel::attention> calls;   // of padded.check().ok()
 ///   for (oriel::index i = 0; i < padded.size(); ++i) calls.push_back(padded[i]);
-///   oriel::aligned_bytes scratch(oriel::plan_attend(oriel::bounds_of(calls)).workspace_bytes());
-///   oriel::status s = oriel::attend(calls, {scratch});
+///   oriel::aligned_bytes scratch(oriel::workspace_bytes(calls));
+///   oriel::status s = oriel::attend(calls, scratch);
 struct padded_batch {
   batch_of<input_view> q;
   batch_of<stored_view> k, v;
@@ -82,18 +83,22 @@ struct padded_batch {
     return {};
   }
 
-  /// Number of calls: two per sequence.
-  ORIEL_INLINE constexpr index size() const noexcept { return 2 * q.size; }
+  /// Number of calls: three per sequence.
+  ORIEL_INLINE constexpr index size() const noexcept { return 3 * q.size; }
 
-  /// Call i of a checked batch: of sequence i / 2 the padding (even i) or the rest (odd i).
+  /// Call i of a checked batch: of sequence i / 3 the rows before its real tokens (i % 3 = 0),
+  /// theirs (1), or those after them (2).
   ORIEL_INLINE attention operator[](index i) const noexcept {
-    index const b = i / 2;
+    index const b = i / 3;
     range const slots = real(b);
     index const first_slot = k.first.tokens - q.first.tokens;
-    index const padding = min_of(q.first.tokens, max_of(0, slots.begin - first_slot));
-    bool const rest = i % 2 != 0;
-    range const rows = rest ? range{padding, q.first.tokens} : range{0, padding};
-    range const keys = rest ? slots : range{};
+    auto const row_of = [&](index slot) ORIEL_INLINE_LAMBDA {
+      return min_of(q.first.tokens, max_of(0, slot - first_slot));
+    };
+    index const edges[] = {0, row_of(slots.begin), row_of(slots.end), q.first.tokens};
+    range const rows{edges[i % 3], edges[i % 3 + 1]};
+    bool const before = i % 3 == 0;
+    range const keys = before ? range{} : slots;
     auto const part = [&]<class View>(batch_of<View> const& of)
                           ORIEL_INLINE_LAMBDA { return of.size == 0 ? View() : of[b].slice(rows); };
     attention call{.q = q[b].slice(rows), .kv = contiguous(k[b].slice(keys), v[b].slice(keys))};
@@ -104,10 +109,10 @@ struct padded_batch {
     call.scale = scale;
     call.kernel = kernel;
     call.compute = compute;
-    if (!rest) return call;  // no keys: nothing to ask of a mask
+    if (before) return call;  // no keys: nothing to ask of a mask
     call.mask = mask;
     call.score = score;
-    call.first_query = first_slot + padding - slots.begin;
+    call.first_query = first_slot + rows.begin - slots.begin;
     return call;
   }
 

@@ -159,7 +159,10 @@ class block_walk {
       at_.cost = cost;
       ++at_.count;
     }
-    at_.split = !alone && at_.cost > share_ && at_.leaves.size() > 1 ? splits_++ : -1;
+    // A reach that is cut to few ranges may hold lost keys, whose leaves no plan has room for.
+    bool const has_room = at_.leaves.size() <= leaves_within(call().kv.held());
+    bool const splits = !alone && at_.cost > share_ && at_.leaves.size() > 1 && has_room;
+    at_.split = splits ? splits_++ : -1;
     return true;
   }
 

@@ -82,6 +82,7 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!visible(key, blocks, count)) continue;
         double const s = score(key);
+        if (s == none) continue;  // hidden by the functor
         double const weight = s > none ? std::exp(s - top) : 0.0;
         kv_run const run = kv.run_at(head, key);
         float const* const value = run.floats(run.v, out.dim, row);

@@ -170,7 +170,7 @@ class block_summary {
   }
 
   /// Follows an erase: the rows of `erased` are gone, and later ones have moved there, with
-  /// keys that may have been turned. `kv` is the cache after its own erase. Keys from erased.begin
+  /// keys that may have been rotated. `kv` is the cache after its own erase. Keys from erased.begin
   /// on (of a kivi_cache: of its group) are taken again; blocks with keys that kv has lost are out
   /// of reach.
   ///

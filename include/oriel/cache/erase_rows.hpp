@@ -11,11 +11,11 @@ namespace oriel::inline v0 {
 
 namespace detail {
 
-/// The rows of tokens [erased.end, tokens) to where those from erased.begin on lie, each key turned
-/// to its new position where `by` says so. k(token), v(token) are views of one token.
+/// The rows of tokens [erased.end, tokens) to where those from erased.begin on lie, each key
+/// rotated to its new position where `by` says so. k(token), v(token) are views of one token.
 template <class Arch, class K, class V>
 void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
-               turn_scratch const& scratch) noexcept {
+               rotation_scratch const& scratch) noexcept {
   index const n = erased.size();
   if (n == 0) return;
   if (by != nullptr) by->template angles<Arch>(-n, scratch.angles);
@@ -32,10 +32,10 @@ void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
       stored_rows const key = to_k.rows(0, head);
       std::byte* const at = to_k.bytes().row(0, head);
       if (!key.reader) {
-        by->template turn<Arch>(scratch.angles, reinterpret_cast<float*>(at));
+        by->template rotate<Arch>(scratch.angles, reinterpret_cast<float*>(at));
       } else {
         key.reader({at, key.stride, head, t - n, 1, to_k.dim}, scratch.row);
-        by->template turn<Arch>(scratch.angles, scratch.row);
+        by->template rotate<Arch>(scratch.angles, scratch.row);
         key.reader.functions->encode(key.reader.context, scratch.row, to_k.dim, head, at);
       }
     }
@@ -49,12 +49,12 @@ ORIEL_INLINE status check_erased(range erased, index tokens) noexcept {
   return {};
 }
 
-/// ok, or why keys of head_dim floats can't be turned in `memory` outside of `k` and `v`.
+/// ok, or why keys of head_dim floats can't be rotated in `memory` outside of `k` and `v`.
 template <class K>
-ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const& meets,
-                                      index head_dim) noexcept {
+ORIEL_INLINE status check_rotation_beside(rope const* by, workspace memory, K const& meets,
+                                          index head_dim) noexcept {
   if (by == nullptr) return {};
-  if (status s = check_turn(*by, head_dim, memory); !s.ok()) return s;
+  if (status s = check_rotation(*by, head_dim, memory); !s.ok()) return s;
   if (meets(v0::footprint(memory.bytes))) {
     return {errc::alias, "workspace must not overlap k or v"};
   }
@@ -64,7 +64,7 @@ ORIEL_INLINE status check_turn_beside(rope const* by, workspace memory, K const&
 }  // namespace detail
 
 /// Takes the tokens of `erased` out of a caller's keys and values (context shift): later ones
-/// move down by erased.size(), and with a rope each key that moves is turned to its new position
+/// move down by erased.size(), and with a rope each key that moves is rotated to its new position
 /// (encoded once more). What is held afterwards is the first k.tokens - erased.size() tokens.
 ///
 ///   k : [tokens, kv_heads, head_dim], v : [tokens, kv_heads, v_dim]   written in place; of floats,
@@ -86,10 +86,10 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
   auto const meets = [&](address_range scratch) {
     return footprint(k).meets(scratch) || footprint(v).meets(scratch);
   };
-  if (status s = detail::check_turn_beside(by, memory, meets, k.dim); !s.ok()) return s;
+  if (status s = detail::check_rotation_beside(by, memory, meets, k.dim); !s.ok()) return s;
   carver carve(memory.bytes.data());
-  detail::turn_scratch const scratch =
-      by != nullptr ? detail::turn_scratch::carve(carve, k.dim) : detail::turn_scratch{};
+  detail::rotation_scratch const scratch =
+      by != nullptr ? detail::rotation_scratch::carve(carve, k.dim) : detail::rotation_scratch{};
   detail::move_rows<Arch>(
       k.tokens, erased,
       [&](index t) {
@@ -121,10 +121,11 @@ status erase_rows(page_pool const& pool, integers table, index tokens, range era
     }
     return false;
   };
-  if (status s = detail::check_turn_beside(by, memory, meets, pool.k.dim); !s.ok()) return s;
+  if (status s = detail::check_rotation_beside(by, memory, meets, pool.k.dim); !s.ok()) return s;
   carver carve(memory.bytes.data());
-  detail::turn_scratch const scratch =
-      by != nullptr ? detail::turn_scratch::carve(carve, pool.k.dim) : detail::turn_scratch{};
+  detail::rotation_scratch const scratch = by != nullptr
+                                               ? detail::rotation_scratch::carve(carve, pool.k.dim)
+                                               : detail::rotation_scratch{};
   auto const row = [&](index t) { return range{t % size, t % size + 1}; };
   detail::move_rows<Arch>(
       tokens, erased, [&](index t) { return pool.k_page(table[t / size]).slice(row(t)); },

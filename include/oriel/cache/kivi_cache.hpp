@@ -45,7 +45,7 @@ class kivi_cache {
 
   /// Bytes of a token's rows, of all heads, with its share of what a group has once.
   ORIEL_INLINE static constexpr index token_bytes(cache_shape const& shape) noexcept {
-    return rows::token_bytes(shape);
+    return shape.check().ok() ? rows::token_bytes(shape) : 0;
   }
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
   /// that makes no sense.
@@ -114,14 +114,14 @@ class kivi_cache {
     return {};
   }
 
-  /// Takes the rows of `erased` out (context shift): those behind move down by erased.size()
-  /// positions. Where all rows behind it, and those before it in its first group, are kept as
+  /// Takes the rows of `erased` out (context shift): later ones move down by erased.size()
+  /// positions. Where all rows after it, and those before it in its first group, are kept as
   /// floats, that is a truncate to erased.begin and an append of these floats. Else it must be
-  /// whole groups: the groups behind keep their bits.
+  /// whole groups: later groups keep their bits.
   ///
   /// Requires   as rolling_cache::erase (errc::position, errc::evicted); both ends multiples of
   ///            Group, or floats as above (errc::evicted). On error nothing changes.
-  /// Cost       the held groups behind it copied; none where no row of the ring lies before it;
+  /// Cost       the held groups after it copied; none where no row of the ring lies before it;
   ///            of floats, these copied and their groups encoded.
   template <class Arch = default_arch>
   ORIEL_INLINE status erase(range erased) noexcept {
@@ -135,30 +135,30 @@ class kivi_cache {
     if (status s = at_.groups.check_erase(at_.had(), erased); !s.ok() || erased.empty()) return s;
     if (!at_.of_groups(erased) && !at_.of_floats(erased)) {
       return {errc::evicted,
-              "erase: both ends must be multiples of Group, or the rows behind and those before in "
+              "erase: both ends must be multiples of Group, or the rows after and those before in "
               "the same group still be held as floats"};
     }
     return {};
   }
-  /// The same for keys with rotary positions: each key that moves is turned to its new position.
-  /// One that is kept as floats is turned as floats (one more rounding), and a group of them is
-  /// encoded from these. Other groups are read, turned and encoded once more: each time a key is
+  /// The same for keys with rotary positions: each key that moves is rotated to its new position.
+  /// One that is kept as floats is rotated as floats (one more rounding), and a group of them is
+  /// encoded from these. Other groups are read, rotated and encoded once more: each time a key is
   /// off by up to half a step (0.51 scale) per channel of its pair more than it was.
   ///
   /// Requires   besides, a rope that fits the keys (errc::shape), memory.bytes of
   ///            erase_bytes(head_dim, Group), aligned (errc::workspace, errc::memory,
   ///            errc::alignment), outside of the cache (errc::alias).
-  /// Cost       besides, every held key behind the range is read, turned and written.
+  /// Cost       besides, every held key after the range is read, rotated and written.
   template <class Arch = default_arch>
   status erase(range erased, rope const& by, workspace memory) noexcept {
     if (!made_.ok()) return made_;
-    if (status s = detail::check_turn(by, at_.shape.head_dim, memory, Group); !s.ok()) return s;
+    if (status s = detail::check_rotation(by, at_.shape.head_dim, memory, Group); !s.ok()) return s;
     if (footprint(memory.bytes).meets(at_.own())) {
       return {errc::alias, "workspace must not lie in the cache's own bytes"};
     }
     if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
-    auto const scratch = detail::turn_scratch::carve(carve, at_.shape.head_dim, Group);
+    auto const scratch = detail::rotation_scratch::carve(carve, at_.shape.head_dim, Group);
     by.template angles<Arch>(-erased.size(), scratch.angles);
     at_.template move_down<Arch>(erased, &by, scratch);
     return {};
@@ -326,7 +326,7 @@ class kivi_cache {
     }
     saved.origin = in.number(), saved.groups.begin = in.number();
     saved.floats.begin = in.number(), saved.end = in.number();
-    saved.groups.turn = saved.floats.turn = 0;
+    saved.groups.shift = saved.floats.shift = 0;
     if (!saved.makes_sense()) {
       return {errc::saved, "saved bytes have positions that no cache has"};
     }

@@ -170,9 +170,9 @@ struct kivi_rows {
                 static_cast<std::size_t>(float_value_bytes()));
   }
 
-  /// Rows behind `erased`, which may be erased, get their new positions; keys are turned by `by`.
+  /// Rows after `erased`, which may be erased, get their new positions; keys are rotated by `by`.
   template <class Arch>
-  void move_down(range erased, rope const* by, turn_scratch const& scratch) noexcept {
+  void move_down(range erased, rope const* by, rotation_scratch const& scratch) noexcept {
     index const n = erased.size();
     if (n == 0) return;
     kivi_rows next = *this;
@@ -181,12 +181,12 @@ struct kivi_rows {
     for (index head = 0; head < shape.kv_heads; ++head) {
       for (index p = max_of(erased.end, floats.begin); p < end; ++p) {
         next.move_floats(head, p - n, *this, p);
-        if (by) by->template turn<Arch>(scratch.angles, next.float_k(head, p - n));
+        if (by) by->template rotate<Arch>(scratch.angles, next.float_k(head, p - n));
       }
     }
     if (of_floats(erased)) {
       next.groups.truncate(origin, erased.begin);
-      next.make_room();  // behind a first row within a group there may be one group more
+      next.make_room();  // after a first row within a group there may be one group more
       index const first = round_down(erased.begin, Group);
       for (index g = first; g < next.complete(); g += Group) next.template encode_group<Arch>(g);
     } else {
@@ -198,7 +198,7 @@ struct kivi_rows {
         for_each_group([&](index g) ORIEL_INLINE_LAMBDA {
           if (g < erased.end) return;
           next.move_group(head, g - n, *this, g);
-          if (by && !has_floats(g - n)) next.template turn_group<Arch>(head, g - n, *by, scratch);
+          if (by && !has_floats(g - n)) next.template rotate_group<Arch>(head, g - n, *by, scratch);
         });
       }
       if (by) {
@@ -210,14 +210,14 @@ struct kivi_rows {
     *this = next;
   }
   template <class Arch>
-  void turn_group(index head, index group, rope const& by,
-                  turn_scratch const& scratch) const noexcept {
+  void rotate_group(index head, index group, rope const& by,
+                    rotation_scratch const& scratch) const noexcept {
     std::byte* const at = key(head, group);
     keys::template read<Arch>(nullptr, {at, key_bytes(), head, group, Group, shape.head_dim},
                               scratch.row);
     float const* rows[Group];
     for (index t = 0; t < Group; ++t) {
-      by.template turn<Arch>(scratch.angles, scratch.row + t * shape.head_dim);
+      by.template rotate<Arch>(scratch.angles, scratch.row + t * shape.head_dim);
       rows[t] = scratch.row + t * shape.head_dim;
     }
     keys::template encode<Arch>(rows, 0, shape.head_dim, at);

@@ -212,7 +212,7 @@ class model_cache {
     });
     return empty(sequence) ? drop(sequence) : s;
   }
-  /// The same with keys turned to their new positions: `by` is one rope for all layers or one per
+  /// The same with keys rotated to their new positions: `by` is one rope for all layers or one per
   /// layer (errc::shape); one with dim 0 leaves its layer's keys as they are (no positions).
   /// Requires memory.bytes of erase_bytes(the largest head_dim, group), outside of the
   /// cache's own bytes, aligned (errc::workspace, errc::memory, errc::alignment, errc::alias).
@@ -231,7 +231,7 @@ class model_cache {
     };
     status const fits = for_each_layer(sequence, [&](layer_cache& cache, index layer) {
       if (rope_of(layer).dim == 0) return status{};
-      return detail::check_turn(rope_of(layer), cache.shape().head_dim, memory, group);
+      return detail::check_rotation(rope_of(layer), cache.shape().head_dim, memory, group);
     });
     if (!fits.ok()) return fits;
     status const s = for_each_layer(sequence, [&](layer_cache& cache, index layer) {

@@ -28,13 +28,19 @@ struct page_pool {
 
   ORIEL_INLINE constexpr index page_size() const noexcept { return k.tokens; }
 
-  /// ok, or what is wrong with the pages: a rule of `contiguous`, or errc::shape.
+  /// ok, or what is wrong with the pages: a rule of `contiguous`, errc::shape, or errc::alias where
+  /// rows of different pages share a byte.
   ORIEL_INLINE status check() const noexcept {
     if (status s = check_rows(k, v); !s.ok()) return s;
     if (k.tokens < 1) return {errc::shape, "pages: a page must hold at least 1 token"};
     if (pages < 0) return {errc::shape, "pages: their number must not be negative"};
     if (status s = check_series(k, pages, k_page_stride, k_rules); !s.ok()) return s;
-    return check_series(v, pages, v_page_stride, v_rules);
+    if (status s = check_series(v, pages, v_page_stride, v_rules); !s.ok()) return s;
+    if (pages > 1 && (!rows_are_disjoint(k.bytes(), pages, k_page_stride * k.stride_unit) ||
+                      !rows_are_disjoint(v.bytes(), pages, v_page_stride * v.stride_unit))) {
+      return {errc::alias, "pages: rows must not overlap those of other pages: see page strides"};
+    }
+    return {};
   }
   /// A page, 0 <= block < pages.
   ORIEL_INLINE storage_view k_page(index block) const noexcept {

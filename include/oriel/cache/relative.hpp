@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Positions relative to the cache: keys kept before RoPE, turned to their place when they are read.
+// Positions relative to the cache: keys kept before RoPE, rotated to their place as they are read.
 #pragma once
 
 #include <cstring>
@@ -12,13 +12,13 @@ namespace oriel::inline v0 {
 
 /// A source whose keys were kept before RoPE, seen as the rows it holds, one after the other: the
 /// row in place i (sinks, then the window, then fresh rows) has position i, whatever was lost
-/// between, and its key is turned to i when it is read. So distances never exceed what is held, at
+/// between, and its key is rotated to i when it is read. So distances never exceed what is held, at
 /// any length of text, as StreamingLLM wants them.
 ///
 ///   past    a cache, or joined{cache, k, v}; referred to
-///   table   the turns to at least as many places as rows are held; referred to
+///   table   the rotations for at least as many places as rows are held; referred to
 ///
-/// Queries are the caller's to turn: the last one stands at the last place, positions().end - 1
+/// Queries are the caller's to rotate: the last one stands at the last place, positions().end - 1
 /// (where attention puts it by default). The mask speaks of places: causal{} shows all that is
 /// held. A reader of values is told places, too.
 ///
@@ -66,7 +66,7 @@ class relative {
   template <class Arch = default_arch>
   ORIEL_INLINE kv_run run_at(index head, index place) const noexcept {
     kv_run run = detail::run_of<Arch>(*past_, head, position_of(place));
-    run.k.reader = {&turned<Arch>::table, this};
+    run.k.reader = {&rotating<Arch>::table, this};
     run.first = place;
     return run;
   }
@@ -83,9 +83,9 @@ class relative {
     return all.begin + place + (before ? 0 : lost.size());
   }
 
-  /// Reads keys, from wherever they lie, and turns them.
+  /// Reads keys, from wherever they lie, and rotates them.
   template <class Arch>
-  struct turned {
+  struct rotating {
     static void read(void const* context, row_slice const& rows, float* to) noexcept {
       auto const& all = *static_cast<relative const*>(context);
       row_slice of_past = rows;
@@ -100,7 +100,7 @@ class relative {
         }
       }
       for (index i = 0; i < rows.count; ++i) {
-        all.table_->template turn<Arch>(rows.first + i, to + i * rows.dim);
+        all.table_->template rotate<Arch>(rows.first + i, to + i * rows.dim);
       }
     }
     static constexpr row_functions table{read};

@@ -23,7 +23,7 @@ namespace oriel::inline v0 {
 /// out [kv_heads, capacity, row], all keys and then all values: each head's rows are contiguous. No
 /// row is ever moved to make room; one is copied once, into its slot.
 ///
-/// What is held   the positions [0, sinks) and, behind them, those of the ring: at least the last
+/// What is held   the positions [0, sinks) and, after them, those of the ring: at least the last
 ///            window - 1 + margin ever written, less those that were given back. A row appended at
 ///            position p overwrites that of p - (window - 1 + margin) and no other; so after an
 ///            append up to `end`, truncate is exact back to end - margin.
@@ -87,7 +87,7 @@ class rolling_cache {
   ORIEL_INLINE explicit rolling_cache(status const& why) noexcept : made_(why) {}
   ORIEL_INLINE status check() const noexcept { return made_; }
 
-  /// Keeps the rows of the next tokens; of those behind the sinks only the last that fit the ring
+  /// Keeps the rows of the next tokens; of those after the sinks only the last that fit the ring
   /// are written.
   ///
   ///   k : [n, kv_heads, head_dim], v : [n, kv_heads, v_dim]   of floats, bf16 or f16; any strides;
@@ -131,7 +131,7 @@ class rolling_cache {
 
   /// Gives back the rows from `position` on: speculative tokens that were not taken, an edited
   /// prompt. The next row is appended at `position`; what follows is as if the rows given back had
-  /// never been, also across the wrap. Sinks at or behind `position` are given back too.
+  /// never been, also across the wrap. Sinks at or after `position` are given back too.
   ///
   /// Requires   a position from the first one ever appended to the end (errc::position), whose
   ///            window is still held: can_resume(position) (errc::evicted). That is so for at
@@ -145,14 +145,14 @@ class rolling_cache {
     return {};
   }
 
-  /// Takes the rows of `erased` out (context shift): those behind move down by erased.size()
+  /// Takes the rows of `erased` out (context shift): later ones move down by erased.size()
   /// positions. Values and keys keep their bits; the keys are those of their old positions.
   ///
   /// Requires   0 <= size, within the first position ever appended and the end (errc::position);
   ///            no lost position may become one of the sinks (errc::evicted). Rows of the new
   ///            window may be lost, as if they had been evicted: attention that reaches them is
   ///            refused, can_resume(positions().end) tells, margin >= the rows erased prevents it.
-  /// Cost       the held rows behind it copied; none where no row of the ring lies before it.
+  /// Cost       the held rows after it copied; none where no row of the ring lies before it.
   ORIEL_INLINE status erase(range erased) noexcept {
     return erase_rows(erased, [](std::byte*, index, index) ORIEL_INLINE_LAMBDA {});
   }
@@ -160,26 +160,26 @@ class rolling_cache {
   ORIEL_INLINE status check_erase(range erased) const noexcept {
     return made_.ok() ? ring_.check_erase(had(), erased) : made_;
   }
-  /// The same for keys with rotary positions: each key that moves is turned to its new position
+  /// The same for keys with rotary positions: each key that moves is rotated to its new position
   /// and encoded once more (f32: one more rounding).
   ///
   /// Requires   besides, a rope that fits the keys (errc::shape), memory.bytes of
   ///            erase_bytes(head_dim), aligned (errc::workspace, errc::memory, errc::alignment).
-  /// Cost       besides, every held key behind the range is read, turned and written.
+  /// Cost       besides, every held key after the range is read, rotated and written.
   template <class Arch = default_arch>
   status erase(range erased, rope const& by, workspace memory) noexcept {
     if (!made_.ok()) return made_;
-    if (status s = detail::check_turn(by, kept_.head_dim, memory); !s.ok()) return s;
+    if (status s = detail::check_rotation(by, kept_.head_dim, memory); !s.ok()) return s;
     if (footprint(memory.bytes).meets(own())) {
       return {errc::alias, "workspace must not lie in the cache's own bytes"};
     }
     if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
-    auto const scratch = detail::turn_scratch::carve(carve, kept_.head_dim);
+    auto const scratch = detail::rotation_scratch::carve(carve, kept_.head_dim);
     by.template angles<Arch>(-erased.size(), scratch.angles);
     return erase_rows(erased, [&](std::byte* at, index head, index p) {
       codecs_.k.template read<Arch>({at, key_bytes(), head, p, 1, kept_.head_dim}, scratch.row);
-      by.template turn<Arch>(scratch.angles, scratch.row);
+      by.template rotate<Arch>(scratch.angles, scratch.row);
       codecs_.k.template encode<Arch>(scratch.row, kept_.head_dim, head, at);
     });
   }
@@ -308,7 +308,7 @@ class rolling_cache {
       return {errc::saved, "saved bytes are of a cache of another shape"};
     }
     saved.origin_ = in.number(), saved.ring_.begin = in.number(), saved.end_ = in.number();
-    saved.ring_.turn = 0;
+    saved.ring_.shift = 0;
     if (!saved.ring_.makes_sense(saved.had())) {
       return {errc::saved, "saved bytes have positions that no cache has"};
     }
@@ -328,9 +328,9 @@ class rolling_cache {
     }
   }
 
-  /// Rows behind `erased` get their new positions; turn(key, head, position) re-turns one.
-  template <class Turn>
-  ORIEL_INLINE status erase_rows(range erased, Turn&& turn) noexcept {
+  /// Rows after `erased` get their new positions; rotate(key, head, position) re-rotates one.
+  template <class Rotate>
+  ORIEL_INLINE status erase_rows(range erased, Rotate&& rotate) noexcept {
     if (status s = check_erase(erased); !s.ok()) return s;
     index const n = erased.size();
     if (n == 0) return {};
@@ -343,7 +343,7 @@ class rolling_cache {
         index const to = next.slot(p - n);
         for (index head = 0; head < kept_.kv_heads; ++head) {
           if (from != to) move_row(head, to, *this, from);
-          turn(key(head, to), head, p - n);
+          rotate(key(head, to), head, p - n);
         }
       }
     }

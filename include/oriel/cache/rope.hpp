@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Rotary positions: what turns a key from one position to another.
+// Rotary positions: what rotates a key from one position to another.
 #pragma once
 
 #include <cmath>
@@ -17,11 +17,11 @@ enum class rope_pairs {
   neighbours,  ///< 2 i and 2 i + 1 ("interleaved": the paper, GPT-J, GGUF files of Llama)
 };
 
-/// Rotary position embedding: pair i of a key at position p is turned by p * frequency(i) radians.
+/// Rotary position embedding: pair i of a key at position p is rotated by p * frequency(i) radians.
 /// Turning a key that stands at p by the distance n makes it the key of position p + n, but for
 /// one rounding.
 ///
-///   dim          floats that are turned, the first of a row; even, the rest stays as it is
+///   dim          floats that are rotated, the first of a row; even, the rest stays as it is
 ///   theta        frequency(i) = theta^(-2 i / dim) ...
 ///   frequencies  ... unless these are given, [dim / 2], radians a position; referred to
 ///
@@ -32,7 +32,7 @@ struct rope {
   double theta = 10000.0;
   std::span<float const> frequencies = {};
 
-  /// ok, or why rows of head_dim floats can't be turned (errc::shape).
+  /// ok, or why rows of head_dim floats can't be rotated (errc::shape).
   ORIEL_INLINE status check(index head_dim) const noexcept {
     if (dim < 2 || dim % 2 != 0) return {errc::shape, "rope.dim must be even and at least 2"};
     if (dim > head_dim) return {errc::shape, "rope.dim must not exceed head_dim"};
@@ -51,7 +51,7 @@ struct rope {
     return std::pow(theta, -2.0 * static_cast<double>(pair) / static_cast<double>(dim));
   }
 
-  /// Cosines [dim / 2], then sines [dim / 2], of the turn by `distance` positions of either sign.
+  /// Cosines [dim / 2], then sines [dim / 2], of a rotation by `distance` positions of either sign.
   template <class Arch = default_arch>
   void angles(index distance, float* to) const noexcept {
     for (index i = 0; i < dim / 2; ++i) {
@@ -63,7 +63,7 @@ struct rope {
 
   /// Turns a row [>= dim] in place. Cost 3 dim flops.
   template <class Arch = default_arch>
-  void turn(float const* angles, float* row) const noexcept {
+  void rotate(float const* angles, float* row) const noexcept {
     bool const halves = pairs == rope_pairs::halves;
     index const step = halves ? 1 : 2;
     float* const second = row + (halves ? dim / 2 : 1);
@@ -78,12 +78,13 @@ struct rope {
 
 namespace detail {
 
-/// Carves what re-turning encoded keys needs: `rows` rows, and the angles of one distance.
-struct turn_scratch {
+/// Carves what re-rotating encoded keys needs: `rows` rows, and the angles of one distance.
+struct rotation_scratch {
   float* row = nullptr;     ///< [rows, head_dim]
   float* angles = nullptr;  ///< [head_dim]
 
-  ORIEL_INLINE static turn_scratch carve(carver& memory, index head_dim, index rows = 1) noexcept {
+  ORIEL_INLINE static rotation_scratch carve(carver& memory, index head_dim,
+                                             index rows = 1) noexcept {
     float* const row = memory.take<float>(saturating_mul(rows, head_dim));
     return {row, memory.take<float>(head_dim)};
   }
@@ -91,19 +92,19 @@ struct turn_scratch {
 
 }  // namespace detail
 
-/// Bytes of the workspace in which an erase re-turns keys of head_dim floats, `rows` at a time: 1,
-/// or the tokens of a group of a kivi_cache.
+/// Bytes of the workspace in which an erase re-rotates keys of head_dim floats, `rows` at a time:
+/// 1, or the tokens of a group of a kivi_cache.
 ORIEL_INLINE index erase_bytes(index head_dim, index rows = 1) noexcept {
   carver memory;
-  detail::turn_scratch::carve(memory, head_dim, rows);
+  detail::rotation_scratch::carve(memory, head_dim, rows);
   return memory.used();
 }
 
 namespace detail {
 
-/// ok, or why keys of head_dim floats can't be re-turned in `memory`.
-ORIEL_INLINE status check_turn(rope const& by, index head_dim, workspace memory,
-                               index rows = 1) noexcept {
+/// ok, or why keys of head_dim floats can't be re-rotated in `memory`.
+ORIEL_INLINE status check_rotation(rope const& by, index head_dim, workspace memory,
+                                   index rows = 1) noexcept {
   if (status s = by.check(head_dim); !s.ok()) return s;
   if (memory.bytes.data() == nullptr) return {errc::memory, "workspace must not be null"};
   index const required = erase_bytes(head_dim, rows);
@@ -119,7 +120,7 @@ ORIEL_INLINE status check_turn(rope const& by, index head_dim, workspace memory,
 
 }  // namespace detail
 
-/// The turns of a rope to the places 0, 1, ... in a cache, in the caller's bytes; made once.
+/// The rotations of a rope to the places 0, 1, ... in a cache, in the caller's bytes; made once.
 ///
 /// Bytes      required_bytes(by, places): places * by.dim floats.
 /// Requires   a rope that fits rows of at least by.dim floats (errc::shape), places >= 0
@@ -147,8 +148,8 @@ class rope_table {
   ORIEL_INLINE index places() const noexcept { return places_; }
   /// Turns a row [>= dim] to `place`, 0 <= place < places().
   template <class Arch = default_arch>
-  void turn(index place, float* row) const noexcept {
-    by_.template turn<Arch>(angles_ + place * by_.dim, row);
+  void rotate(index place, float* row) const noexcept {
+    by_.template rotate<Arch>(angles_ + place * by_.dim, row);
   }
   ORIEL_INLINE address_range own() const noexcept {
     return footprint(

@@ -40,20 +40,20 @@ struct rotated {
 
   template <class Arch>
   void encode(float const* row, index dim, index head, std::byte* to) const noexcept {
-    float turned[max_coded_dim];
-    std::memcpy(turned, row, static_cast<std::size_t>(dim) * sizeof(float));
-    turn<Arch>(turned, dim);
-    of.template encode<Arch>(turned, dim, head, to);
+    float mixed[max_coded_dim];
+    std::memcpy(mixed, row, static_cast<std::size_t>(dim) * sizeof(float));
+    hadamard<Arch>(mixed, dim);
+    of.template encode<Arch>(mixed, dim, head, to);
   }
   template <class Arch>
   void read(row_slice const& rows, float* to) const noexcept {
     of.template read<Arch>(rows, to);
-    for (index i = 0; i < rows.count; ++i) turn<Arch>(to + i * rows.dim, rows.dim);
+    for (index i = 0; i < rows.count; ++i) hadamard<Arch>(to + i * rows.dim, rows.dim);
   }
 
  private:
   template <class Arch>
-  static void turn(float* row, index dim) noexcept {
+  static void hadamard(float* row, index dim) noexcept {
     index const block = dim & -dim;
     float const scale = 1.0f / __builtin_sqrtf(static_cast<float>(block));
     for (float* x = row; x < row + dim; x += block) {

@@ -10,13 +10,13 @@ namespace oriel::inline v0 {
 
 /// Where the rows of a sequence lie in a rolling buffer. It knows no memory, only positions (of
 /// tokens) and slots (of a row each): positions [0, pinned) have slots of their own, which nothing
-/// overwrites; behind these are the slots of the ring, in which a row written at position p
+/// overwrites; after these come the slots of the ring, in which a row written at position p
 /// overwrites that of p - rows and no other.
 ///
 /// Sequence   `had` is what it has had and not given back: from `origin`, the first position ever
 ///            appended, to its end. Its owner keeps it: more than one ring may hold rows of it.
 /// Held       of `had`, the pinned positions and those from `begin` on; what is between is lost.
-/// Invariant  0 <= turn < rows; first(origin) <= begin <= max(had.end, first(origin)), and at most
+/// Invariant  0 <= shift < rows; first(origin) <= begin <= max(had.end, first(origin)), and at most
 ///            `rows` before the end that make_room was told. Only giving back every row of the ring
 ///            and erasing lower `begin`: after a truncate it is known which slots are overwritten.
 /// Requires   positions in [0, max_position), but where a function says no. All are O(1).
@@ -24,7 +24,7 @@ struct row_ring {
   index rows = 0;        ///< slots of the ring; 0 where there is none, then it holds nothing
   index pinned = 0;      ///< slots before it
   index begin = pinned;  ///< the ring holds rows from this position on
-  index turn = 0;        ///< slots by which erasing has turned it
+  index shift = 0;       ///< slots by which erasing has shifted it
 
   /// Held positions: pinned ones, and those of the ring.
   struct parts {
@@ -40,7 +40,7 @@ struct row_ring {
   ORIEL_INLINE constexpr index slot(index position) const noexcept {
     auto const at = static_cast<std::uint64_t>(position);  // not negative
     if (rows == 0 || at < static_cast<std::uint64_t>(pinned)) return rows > 0 ? position : 0;
-    auto const in = static_cast<std::uint64_t>(position - pinned + turn);
+    auto const in = static_cast<std::uint64_t>(position - pinned + shift);
     return pinned + static_cast<index>(in % static_cast<std::uint64_t>(rows));
   }
   /// Slots from `at` on up to the last pinned one, or up to the ring's end: rows of positions that
@@ -63,7 +63,7 @@ struct row_ring {
   }
 
   /// Holds nothing: what is appended next begins a sequence at position `at`.
-  ORIEL_INLINE constexpr void begin_at(index at) noexcept { begin = max_of(at, pinned), turn = 0; }
+  ORIEL_INLINE constexpr void begin_at(index at) noexcept { begin = max_of(at, pinned), shift = 0; }
   /// A sequence was appended to, up to `end`: what the ring can't hold besides is lost.
   ORIEL_INLINE constexpr void make_room(index end) noexcept { begin = max_of(begin, end - rows); }
 
@@ -100,12 +100,12 @@ struct row_ring {
     }
     return {};
   }
-  /// Positions behind `erased`, which may be erased, are smaller by its size. Where no row of the
-  /// ring lies before it the ring turns: rows that stay in it keep their slots. Others are to be
-  /// moved.
+  /// Positions after `erased`, which may be erased, are smaller by its size. Where no row of the
+  /// ring lies before it the ring is shifted: rows that stay in it keep their slots. Others are to
+  /// be moved.
   ORIEL_INLINE constexpr void erase(index origin, range erased) noexcept {
     if (erased.begin > begin) return;
-    turn = (turn + erased.size() % rows) % rows;
+    shift = (shift + erased.size() % rows) % rows;
     begin = max_of(first(origin), max_of(erased.end, begin) - erased.size());
   }
 

@@ -60,7 +60,9 @@ struct bias {
           float const added = of.row[i][(at.key(i) - keys.begin) * key_stride];
           value[i] = added <= hides ? -infinity : added;
         }
-        return score + V::load_unaligned(value);
+        V const added = V::load_unaligned(value);
+        V const hidden(-infinity);
+        return select(added == hidden, hidden, score + added);  // whatever the score is
       }
     };
   }

@@ -33,7 +33,8 @@ struct block_budget {
 /// largest; of equal ones the earlier. Query heads of a group choose for themselves. A row at a
 /// position below block * (first + last + best) attends to everything. To be used with a causal
 /// mask. A block that a ring has begun to overwrite is out of reach, whichever it is, and so is one
-/// whose summary is held no more; the row's own block never is.
+/// whose summary is held no more; the row's own block never is. Where a ring with pinned sinks has
+/// lost rows, blocks of sinks are taken as `first` ones only.
 ///
 ///   of       block_means or block_bounds of the keys of the sequence, which must have been taken
 ///            up to the last query's block; referred to

@@ -94,23 +94,34 @@ ORIEL_INLINE bool overlaps(tensor_view<T> const& a, tensor_view<U> const& b) noe
   return false;
 }
 
-/// Do the rows of a checked view stay clear of one another, as those of an output must? Nested
-/// strides only: the smaller stride steps over a row, the larger over all that it encloses.
+/// Do the rows of `count` checked views, each `step` elements after the last, stay clear of one
+/// another, as those of an output must? Nested strides only: the smallest steps over a row, each
+/// larger one over all that it encloses.
 template <class T>
-ORIEL_INLINE constexpr bool rows_are_disjoint(tensor_view<T> const& view) noexcept {
+ORIEL_INLINE constexpr bool rows_are_disjoint(tensor_view<T> const& view, index count = 1,
+                                              index step = 0) noexcept {
+  struct axis {
+    index step;
+    index count;
+  };
+  axis axes[] = {{magnitude(view.head_stride), view.heads},
+                 {magnitude(view.token_stride), view.tokens},
+                 {magnitude(step), count}};
+  auto const sort = [&](axis& a, axis& b) {
+    if (b.step < a.step) {
+      axis const larger = a;
+      a = b, b = larger;
+    }
+  };
+  sort(axes[0], axes[1]), sort(axes[1], axes[2]), sort(axes[0], axes[1]);
+  index enclosed = view.dim;
   if (view.empty()) return true;
-  index inner = magnitude(view.head_stride);
-  index inner_count = view.heads;
-  index outer = magnitude(view.token_stride);
-  index outer_count = view.tokens;
-  if (inner_count == 1 || (outer_count != 1 && outer < inner)) {
-    index const stride = inner;
-    index const count = inner_count;
-    inner = outer, inner_count = outer_count;
-    outer = stride, outer_count = count;
+  for (axis const& a : axes) {
+    if (a.count <= 1) continue;
+    if (a.step < enclosed) return false;
+    enclosed += (a.count - 1) * a.step;
   }
-  if (inner_count > 1 && inner < view.dim) return false;
-  return outer_count <= 1 || outer >= (inner_count - 1) * inner + view.dim;
+  return true;
 }
 
 }  // namespace oriel::inline v0
