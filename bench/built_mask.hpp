@@ -15,7 +15,7 @@ enum class term {
   full,
   causal,
   window,        ///< the n most recent keys
-  local_window,  ///< n keys before the query's own and m behind it
+  local_window,  ///< n keys before the query's own and m after it
   chunk,         ///< of n keys
   sinks,         ///< n keys, or-ed with the window or chunk before it
   prefix,        ///< n keys, or-ed with everything before it
@@ -65,7 +65,7 @@ class built_mask {
   oriel::any_mask one(mask_term const& of) const;
 
   index slots_ = 0;        ///< of padding
-  index first_draft_ = 0;  ///< these are positions behind the padding
+  index first_draft_ = 0;  ///< these are positions after the padding
   std::vector<index> bounds_;
   std::vector<oriel::range> spans_;
   std::vector<std::int32_t> parents_;

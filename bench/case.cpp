@@ -40,7 +40,7 @@ index at_least(index least, std::string_view digits, std::string_view word) {
 }
 index positive(std::string_view digits, std::string_view word) { return at_least(1, digits, word); }
 
-/// The words key=value behind the first word of a case.
+/// The words key=value after the first word of a case.
 class words {
  public:
   words(std::vector<std::string_view> const& list) {
@@ -156,7 +156,7 @@ std::vector<mask_term> parse_mask(std::string_view text) {
     if (t.what == term::sinks) {
       term const before = mask.empty() ? term::full : mask.back().what;
       if (before != term::window && before != term::local_window && before != term::chunk) {
-        refuse(word, "stands behind the window or chunk that it widens");
+        refuse(word, "stands after the window or chunk that it widens");
       }
     } else if (std::any_of(mask.begin(), mask.end(),
                            [&](mask_term const& other) { return other.what == t.what; })) {

@@ -106,7 +106,7 @@ struct bad_case : std::runtime_error {
 ///   full            every key; stands alone
 ///   causal          keys up to the query's own
 ///   window:N        the N most recent keys; nothing is said of later ones
-///   window:L:R      L keys before the query's own and R behind it
+///   window:L:R      L keys before the query's own and R after it
 ///   chunk:N         the keys of the query's own chunk of N positions
 ///   sinks:N         "or the first N keys": widens the window or chunk term directly before it
 ///   prefix:N        "or the first N keys": widens everything before it
@@ -115,7 +115,7 @@ struct bad_case : std::runtime_error {
 ///                   causal if it comes first
 ///   tree:N          append: the N new tokens are a binary tree of drafts
 ///   padding:N       N slots of padding on the left; positions of all other terms, wherever they
-///                   stand, start behind it
+///                   stand, start after it
 ///   dense           causal, as a tensor of a byte per pair
 ///
 /// softcap=50, alibi=1 (published slopes), bias=1 (random, [queries, keys]), in this order whatever

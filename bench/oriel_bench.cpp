@@ -42,7 +42,7 @@ constexpr char const* usage =
     "  full              every key; stands alone\n"
     "  causal            keys up to the query's own\n"
     "  window:N          the N most recent keys (with causal: N in all)\n"
-    "  window:L:R        L keys before the query's own and R behind it\n"
+    "  window:L:R        L keys before the query's own and R after it\n"
     "  chunk:N           the query's own chunk of N positions\n"
     "  sinks:N           or the first N keys: widens the window or chunk directly before it\n"
     "  prefix:N          or the first N keys: widens everything before it\n"
@@ -296,7 +296,7 @@ options take_options(int& argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     std::string_view const word = argv[i];
     if (word == "--case") {
-      if (i + 1 == argc) throw bad_case("'--case': needs a case behind it");
+      if (i + 1 == argc) throw bad_case("'--case': needs a case after it");
       taken.cases.emplace_back(argv[++i]);
     } else if (word.starts_with("--case=")) {
       taken.cases.emplace_back(word.substr(7));

@@ -95,7 +95,7 @@ target_compile_options(oriel_warnings INTERFACE
 
 # --- the kernels, compiled once ------------------------------------------------------------------
 # The kernels of a call and the products of every codec, for all of our programs that are built for
-# ORIEL_ARCH.
+# ORIEL_ARCH. The first program to be built waits for all of it.
 set(oriel_compiled_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
 add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/run_task.cpp"
@@ -107,5 +107,6 @@ target_link_libraries(oriel_compiled_once PRIVATE oriel::oriel oriel_development
 # Lets a target take them from there.
 function(oriel_take_compiled_kernels target)
   target_link_libraries(${target} PRIVATE oriel_compiled_once)
-  target_compile_options(${target} PRIVATE -include "${oriel_compiled_once}/compiled_once.hpp")
+  target_compile_options(${target} PRIVATE
+    "SHELL:-include \"${oriel_compiled_once}/compiled_once.hpp\"")
 endfunction()

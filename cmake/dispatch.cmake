@@ -93,7 +93,7 @@ function(_oriel_find_linker)
 endfunction()
 
 function(_oriel_add_level target name march)
-  if(NOT TARGET oriel_level_${march})  # linked last, so that its options stand behind all others
+  if(NOT TARGET oriel_level_${march})  # linked last, so that its options come after all others
     add_library(oriel_level_${march} INTERFACE IMPORTED GLOBAL)
     target_compile_options(oriel_level_${march} INTERFACE  # unique symbols can't be made local
       "SHELL:-march=${march} -fno-lto $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>")

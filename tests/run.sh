@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
-# Installs what is missing (Debian, Ubuntu), builds, and runs every test, in every configuration;
+# Installs what is missing (Debian, Ubuntu), builds, and runs every test, in the configurations below;
 # the last is the complete release build, whose ctest summary ends the output. Stops at the first
 # failure with the configuration's name (clang-tidy runs beside others and is looked at late).
 # Everything it makes lies in build/; a second run reuses it.

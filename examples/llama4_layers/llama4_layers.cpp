@@ -492,7 +492,7 @@ class row_block {
  public:
   static constexpr index most = 64;
 
-  /// The positions that begin where `turned` is; leaves it behind the last.
+  /// The positions that begin where `turned` is; leaves it after the last.
   void fill(endless_rows const& from, range positions, rotation& turned) {
     used_ = positions.size();
     for (index i = 0; i < used_; ++i, turned.next()) {

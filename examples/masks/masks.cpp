@@ -53,7 +53,7 @@ std::vector<picture> all_pictures() {
   SHOW("causal", "Every key up to the query's own.", causal{});
   SHOW("sliding window", "Mistral: the last 4 keys, the query's own included.",
        causal{} & sliding_window{4});
-  SHOW("local window", "Left and right of the query: 3 keys before it, 2 behind.",
+  SHOW("local window", "Left and right of the query: 3 keys before it, 2 after.",
        local_window{.left = 3, .right = 2});
   SHOW("chunked", "Llama 4: within chunks of 6 positions.", causal{} & chunked{6});
   SHOW("prefix-LM", "The first 5 tokens see one another, the rest is causal.",
@@ -65,7 +65,7 @@ std::vector<picture> all_pictures() {
        causal{} & documents{cu_seqlens});
   SHOW("chunks within documents", "Positions, and so chunks, restart with every document.",
        each_document{cu_seqlens, causal{} & chunked{3}});
-  SHOW("key padding", "Keys behind the first 11 are padding.",
+  SHOW("key padding", "Keys after the first 11 are padding.",
        causal{} & key_padding{.real = {0, 11}});
   SHOW("left padding", "Five slots of padding; positions and chunks count from slot 5.",
        left_padded{5, causal{} & chunked{4}});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Attention in a graph that all workers walk together, as worker ith of nth, with a barrier behind
+// Attention in a graph that all workers walk together, as worker ith of nth, with a barrier after
 // every operation. Prints:
 //   queries    0..99 on keys    0..99
 //   queries 6000..6011 on keys 1904..6011

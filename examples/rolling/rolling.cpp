@@ -76,7 +76,8 @@ int main() {
 
   feed("prompt in pieces", {0, 300}, 64);
   feed("decoded", {300, 524}, 1);
-  feed("drafts", {580, 588}, 8);  // in one piece
+  // Tokens 580 to 588 stand for a draft model's guesses, at positions 524 to 532; in one piece.
+  feed("drafts", {580, 588}, 8);
   require(layer.truncate(527));
   text_k.resize(527 * row), text_v.resize(527 * row);
   feed("3 of 8 drafts taken", {524, 544}, 1);
@@ -85,8 +86,8 @@ int main() {
   std::vector<std::byte> saved(static_cast<std::size_t>(layer.saved_bytes()));
   require(layer.save(saved));
 
-  // Context shift: 256 tokens after the sinks go, later keys are rotated to their new positions. The
-  // window had left these; of the tokens that it shows no more than the margin can go.
+  // Context shift: 256 tokens after the sinks go, later keys are rotated to their new positions. These
+  // had left the window already; of the tokens it still shows, at most `margin` may be taken out.
   constexpr oriel::rope rope{.dim = dim};
   require(layer.erase({4, 260}, rope, scratch));  // at least erase_bytes(dim)
   text_k.erase(text_k.begin() + 4 * row, text_k.begin() + 260 * row);

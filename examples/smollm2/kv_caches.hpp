@@ -27,7 +27,7 @@ class kv_caches {
   virtual oriel::index held() const = 0;       // of the first layer, at most the capacity
 };
 
-// f32, bf16, f16, int8, int4, q8_0, q4_0 or kivi2; `rotate`: behind a Hadamard rotation, which
+// f32, bf16, f16, int8, int4, q8_0, q4_0 or kivi2; `rotate`: after a Hadamard rotation, which
 // kivi2 doesn't take, as its keys are quantised by channel. Throws for anything else.
 std::unique_ptr<kv_caches> make_kv_caches(std::string const& kv, bool rotate,
                                           oriel::model_config const& config);

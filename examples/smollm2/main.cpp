@@ -308,7 +308,7 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--kv", a.kv, "what the caches store keys and values as")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16", "f16", "int8", "int4", "q8_0", "q4_0", "kivi2"}));
-  app.add_flag("--rotate", a.rotate, "store them behind a Hadamard rotation (not kivi2)");
+  app.add_flag("--rotate", a.rotate, "store them after a Hadamard rotation (not kivi2)");
   app.add_flag(
       "--fast", a.fast,
       "attention to one token over int8, int4, q8_0 or q4_0 rounds queries and weights to 16 "

@@ -245,7 +245,7 @@ rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
   for (index i = 0; i < n; ++i) {
     x_.row(i) = m.embedding.row(tokens[static_cast<std::size_t>(i)]);
   }
-  // Where the piece begins: in the text, or behind the rows that the caches hold.
+  // Where the piece begins: in the text, or after the rows that the caches hold.
   index const first = options_.in_cache ? caches_->held() : position_;
   for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
     double const turn = rope_of(m.dim).frequency(pair);  // radians a position

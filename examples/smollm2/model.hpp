@@ -60,7 +60,7 @@ struct session_options {
   index piece = 512;      // tokens that go through the layers at once
   index workers = 1;
   std::string kv = "f32";   // what the caches store, see kv_caches.hpp
-  bool rotate = false;      // behind a Hadamard rotation
+  bool rotate = false;      // after a Hadamard rotation
   bool fast = false;        // attention to single tokens may round (compute_choice::fast)
   bool one_by_one = false;  // every token goes through attention alone, as the next one of a text
 };

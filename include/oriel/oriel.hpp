@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-// oriel: CPU attention over windows, as fast as the machine. Depends on the standard library and
-// xsimd. A reader goes from here to attention/attend.hpp, attention/tasks.hpp,
-// kernel/flash_tile.hpp and kernel/tile_gemm.hpp.
+// oriel: CPU attention over key/value caches. Depends on the standard library and xsimd. A reader
+// goes from here to attention/attend.hpp, tasks.hpp, attend_block.hpp, attend_tiles.hpp and
+// absorb_tile.hpp, then to kernel/flash_tile.hpp and tile_gemm.hpp.
 #pragma once
 
 #include "oriel/attention/advise.hpp"

@@ -3,6 +3,7 @@
 
 #include "oriel/mask/causal.hpp"
 #include "oriel/mask/sliding_window.hpp"
+#include "oriel/score/bias.hpp"
 #include "oriel/score/softcap.hpp"
 #include "step_recorder.hpp"
 
@@ -18,10 +19,10 @@ struct third_tile {
   steps made;
   step_recorder kernel{.name = "", .steps = &made};
 
-  steps const& absorb(range keys) {
+  steps const& absorb(range keys, int rows = 4) {
     std::uint64_t word[tile_keys];
     detail::key_order const order{.held = call.kv.positions(), .end = 300};
-    detail::absorb_tile(kernel, call, 0, row_tile{0, 4, 1, 296}, nullptr, order, keys, 256, word,
+    detail::absorb_tile(kernel, call, 0, row_tile{0, rows, 1, 296}, nullptr, order, keys, 256, word,
                         nullptr);
     return made;
   }
@@ -51,6 +52,18 @@ TEST(AbsorbTile, APartialTileIsMaskedAndOnlyKeysThatSomeRowSeesAreRead) {
                    "end_values"}));
   EXPECT_EQ(of.kernel.hidden, (std::vector<std::uint64_t>{0, 0, 0, 0, 0b0001, 0b0011, 0b0111,
                                                           0b1110, 0b1100, 0b1000}));
+}
+
+TEST(AbsorbTile, OfOneRowKeysThatTheScoreHidesAreNotReadAsValues) {
+  third_tile of;
+  std::vector<float> table(300, 0.0f);
+  table[280] = -infinity;
+  of.call.mask = causal{};
+  of.call.score = bias{table.data(), {0, 300}, {0, 300}, 0, 0};
+  EXPECT_EQ(of.absorb({270, 290}, 1),
+            (steps{"score [270, 290) at 14", "scores 14", "absorb [14, 34)",
+                   "begin_values [14, 34)", "of [270, 280) at 14", "of [281, 290) at 25",
+                   "accumulate [270, 280) at 14", "accumulate [281, 290) at 25", "end_values"}));
 }
 
 }  // namespace

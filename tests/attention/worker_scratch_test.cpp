@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/attention/worker_scratch.hpp"
 
+#include "oriel/select/listed_blocks.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {
@@ -39,7 +40,12 @@ TEST(WorkerScratch, ACallsChoicesAreAsWideAsItsSelectorWantsThem) {
   scratch const own = scratch::carve(all, b, 8, 8);
   EXPECT_EQ(own.chosen.most, 4);
   EXPECT_EQ(all.used(), bytes(b)) << "what is measured is what is used";
-  EXPECT_EQ(own.chosen_by(problem({.head_dim = 8}).call()).most, 0) << "no selector";
+  problem const p({.q_len = 4, .kv_len = 64, .head_dim = 8});
+  std::int32_t list[3] = {};
+  attention call = p.call();
+  EXPECT_EQ(own.chosen_by(call).most, 0) << "no selector";
+  call.select = listed_blocks{8, {list, 4, 1, 3, 0, 0}, 36};
+  EXPECT_EQ(own.chosen_by(call).most, 3) << "fewer than the bounds";
 }
 
 TEST(Choices, AreWalkedOverRowByRow) {

@@ -127,6 +127,8 @@ TEST(Paged, ChecksNameTheRule) {
   page_pool const empty_page = with([](page_pool& p) { p.k.tokens = p.v.tokens = 0; });
   page_pool const far = with([](page_pool& p) { p.v_page_stride = INT64_MAX; });
   page_pool const below = with([](page_pool& p) { p.k_page_stride = -max_position / 32; });
+  page_pool const one_head =
+      with([](page_pool& p) { p.k.heads = p.v.heads = 2, p.k.head_stride = p.v.head_stride = 0; });
   page_pool const same = with([](page_pool& p) { p.k_page_stride = 0; });
   page_pool const over = with([](page_pool& p) { p.v_page_stride = 7; });
   page_pool const no_pages = with([](page_pool& p) { p.pages = 0; });
@@ -164,6 +166,7 @@ TEST(Paged, ChecksNameTheRule) {
            {{empty_page, table, 12}, errc::shape, "pages: a page must hold at least 1 token"},
            {{far, table, 12}, errc::shape, "v: strides leave the address space"},
            {{below, table, 12}, errc::shape, "k: strides leave the address space"},
+           {{one_head, table, 12}, errc::ok, "ok"},
            {{same, table, 12},
             errc::alias,
             "pages: rows must not overlap those of other pages: see page strides"},

@@ -19,6 +19,10 @@ struct without_merging : private decode_tile<default_arch> {
       base::end, base::end_values, base::hide, base::rows, base::score, base::scores;
 };
 static_assert(!tile_kernel<without_merging, default_arch>);
+struct with_it : without_merging {
+  void end_leaf(int) {}
+};
+static_assert(tile_kernel<with_it, default_arch>);
 
 TEST(TileKernel, HoldsAtCompileTime) { SUCCEED(); }
 

@@ -7,8 +7,9 @@
 
 namespace oriel::inline v0::detail {
 
-/// Takes the keys that a score functor hides (-inf) from a tile's one row out of what is `visible`,
-/// in `word`, so that their values are not read. False where there are none.
+/// For a tile of one row: clears in `word` the keys that the score functor hid (-inf), so that
+/// their values are not read; `visible` is `word`, or null where the mask shows all. False, and
+/// nothing is written, where it hid none.
 ORIEL_INLINE bool hide_as_scored(score_tile const& tile, std::uint64_t const* visible,
                                  std::uint64_t* word) noexcept {
   auto const hides = [&](index i) { return tile.scores[i * tile.key_step] == -infinity; };

@@ -72,7 +72,7 @@ struct pair_costs {
 /// with a dense call, for instance oriel_bench's useful_gflops. It says nothing of what a model
 /// loses: one that was trained densely should be measured.
 ///
-/// Errors    errc::heads, errc::shape for a budget that makes no sense; *to is then left alone.
+/// Errors    errc::heads, errc::shape for an invalid budget; *to is then left alone.
 /// Cost      some thousand operations.
 ORIEL_INLINE status advise(attention_budget const& b, attention_advice* to) noexcept {
   if (to == nullptr) return {errc::memory, "advise: to must not be null"};

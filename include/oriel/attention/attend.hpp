@@ -36,8 +36,8 @@ struct serial {
 /// Accuracy   fp32 throughout, sums restarted every 1024 keys: on unit-normal data of 4096 keys the
 ///            error against double is about 1e-6 of the largest output.
 /// Same bits  for any executor, any other sequence in the batch and any place of the keys
-///            (contiguous, ring at any phase, joined). More than 8 rows (q_len * group) take the
-///            row-lane kernel, fewer the decode kernel; within each, a query's result does not
+///            (contiguous, ring at any phase, joined). 8 rows or fewer (q_len * group) take the
+///            decode kernel, more the row-lane kernel; within each, a query's result does not
 ///            depend on the others. So any cut of a prompt into pieces of at least cut_tokens (9)
 ///            gives the same bits, and any cut at all with kernel_choice::row_lanes. Not so with a
 ///            selector over a ring that has overwritten rows: which blocks there are to choose from

@@ -18,6 +18,7 @@ ORIEL_INLINE void for_each_row(attention const& call, index head, row_tile const
   }
 }
 
+/// Writes out, lse and lse_sink of a tile's rows from their state, which the sinks join here.
 template <class Arch>
 void write_rows(attention const& call, index head, row_tile const& rows,
                 softmax_state<Arch> const& state) noexcept {

@@ -26,7 +26,8 @@ struct attend_bounds {
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
 };
 
-/// The bounds of one call. Of an empty batch: no sequence, one head, one float.
+/// The bounds of one batch: sums of queries, maxima of keys. Of an empty one: no sequence, one
+/// head, one float.
 ORIEL_INLINE attend_bounds bounds_of(attention_batch const& batch) noexcept {
   attend_bounds all{.sequences = batch.size(), .q_len = 0, .head_dim = 1};
   for (attention const& call : batch) {

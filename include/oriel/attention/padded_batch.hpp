@@ -25,7 +25,7 @@ namespace oriel::inline v0 {
 ///
 /// Rows before the first real token see no key: out = 0, lse = -inf. Rows after the last one see
 /// what their positions show them. Each sequence becomes three calls: the rows before its real
-/// tokens, those of real tokens, and the rows after them.
+/// tokens, those of real tokens, and the rows after them (so a plan made by hand is for that many):
 ///
 ///   std::vector<oriel::attention> calls;   // of padded.check().ok()
 ///   for (oriel::index i = 0; i < padded.size(); ++i) calls.push_back(padded[i]);

@@ -82,14 +82,14 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       for (index key = keys.begin; key < keys.end; ++key) {
         if (!visible(key, blocks, count)) continue;
         double const s = score(key);
-        if (s == none) continue;  // hidden by the functor
-        double const weight = s > none ? std::exp(s - top) : 0.0;
+        if (s == none) continue;                  // hidden by the functor
+        double const weight = std::exp(s - top);  // NaN stays NaN
         kv_run const run = kv.run_at(head, key);
         float const* const value = run.floats(run.v, out.dim, row);
         sum += weight;
         for (index d = 0; d < out.dim; ++d) to[d] += weight * value[d];
       }
-      double const seen = sum > 0.0 ? top + std::log(sum) : none;
+      double const seen = sum == 0.0 ? none : top + std::log(sum);
       double all = seen;
       if (!call.sink_logits.empty()) {
         double const sink = call.sink_logits[static_cast<std::size_t>(h)];
@@ -100,7 +100,7 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
         }
       }
       // out = sum_k exp(s_k - all) v_k
-      double const weight = sum > 0.0 ? std::exp(seen - all) / sum : 0.0;
+      double const weight = sum == 0.0 ? 0.0 : std::exp(seen - all) / sum;
       for (index d = 0; d < out.dim; ++d) to[d] *= weight;
       if (lse.data != nullptr) *lse.row(t, h) = seen;
       if (lse_sink.data != nullptr) *lse_sink.row(t, h) = all;

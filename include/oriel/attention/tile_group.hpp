@@ -74,7 +74,7 @@ ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
   index const tile = next_tile(g.any, keys.end);
   if (tile == INT64_MAX) return {};
   range const wanted = intersect(g.any, key_ranges({tile, tile + tile_keys})).hull();
-  if (call.kv.lost().contains(wanted.begin)) return {};  // as above: nothing is there
+  if (call.kv.lost().contains(wanted.begin)) return {};  // ranges that became one
   kv_run run = call.kv.run_at(g.head[i], wanted.begin);
   run.rows = min_of(run.rows, wanted.size());
   index const part = ceil_div(run.rows, g.count);

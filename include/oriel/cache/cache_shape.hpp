@@ -18,7 +18,7 @@ struct cache_shape {
   index sinks = 0;   ///< positions [0, sinks) stay for good, in slots beside the ring
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }
-  /// Rows of the ring, per head; 0 for a shape that makes no sense.
+  /// Rows of the ring, per head; 0 for an invalid shape.
   ORIEL_INLINE constexpr index ring() const noexcept {
     return check().ok() ? saturating_add(window, margin) - 1 : 0;
   }

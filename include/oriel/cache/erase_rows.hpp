@@ -106,7 +106,8 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
 /// another sequence shares, or that stands in the table twice, would change there too.
 ///
 /// Requires   what paged{pool, table, tokens} does, of blocks from erased.begin on, and as above
-///            within a page. That pages share no bytes with others is the caller's to see to.
+///            within a page. Pages that share bytes are errc::alias; that no page's keys
+///            lie where another's values do is the caller's to see to.
 template <class Arch = default_arch>
 status erase_rows(page_pool const& pool, integers table, index tokens, range erased,
                   rope const* by = nullptr, workspace memory = {}) noexcept {

@@ -13,7 +13,7 @@ namespace oriel::inline v0 {
 /// A piece of prompt, of any length, is attended through this and appended afterwards: the fresh
 /// rows are read where they lie, so a ring needs no room for them and nothing is copied twice. Of a
 /// cache that does not store floats they are seen as it will keep them, encoded and read again: the
-/// way a prompt is cut changes nothing. (Behind a `kivi_cache` they are seen as they are.)
+/// way a prompt is cut changes nothing. (After a `kivi_cache` they are seen as they are.)
 ///
 ///   past : any source; referred to, so it must stay where it is (a vector of caches must not grow)
 ///   k, v : [n, kv_heads, head_dim], [n, kv_heads, v_dim]   floats, bf16 or f16; any strides; they

@@ -48,7 +48,7 @@ class kivi_cache {
     return shape.check().ok() ? rows::token_bytes(shape) : 0;
   }
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
-  /// that makes no sense.
+  /// that is invalid.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     return shape.check().ok() ? rows::required_bytes(shape) : 0;
   }

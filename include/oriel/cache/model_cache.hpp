@@ -61,13 +61,13 @@ class model_cache {
   }
 
   /// Bytes that a cache of these sizes needs; INT64_MAX when they can't be counted, 0 for sizes
-  /// that make no sense. Cost O(layers).
+  /// that are invalid. Cost O(layers).
   ORIEL_INLINE static index required_bytes(model_config const& config) noexcept {
     return check(config).ok() ? parts::of(config).all : 0;
   }
 
   /// The largest context whose cache fits `bytes`, whatever config.context is: required_bytes of it
-  /// is at most `bytes`, of one more is not. 0 where none fits or the other sizes make no sense;
+  /// is at most `bytes`, of one more is not. 0 where none fits or the other sizes are invalid;
   /// max_position where bytes don't grow with the context, as those of windows, and fit.
   /// Cost O(60 * layers).
   ORIEL_INLINE static index tokens_that_fit(model_config config, index bytes) noexcept {

@@ -84,7 +84,7 @@ struct model_config {
     return shape;
   }
 
-  /// ok, or which size makes no sense; status::where is the layer.
+  /// ok, or which size is invalid; status::where is the layer.
   ORIEL_INLINE constexpr status check() const noexcept {
     if (layers.empty()) return {errc::shape, "model_config.layers must not be empty"};
     if (context < 1 || context > max_position) {

@@ -57,7 +57,7 @@ class rolling_cache {
     return saturating_mul(shape.kv_heads, saturating_add(k_codec::row_bytes(shape.head_dim), of_v));
   }
   /// Bytes that a cache of this shape needs; INT64_MAX when they can't be counted, 0 for a shape
-  /// that makes no sense.
+  /// that is invalid.
   ORIEL_INLINE static constexpr index required_bytes(cache_shape const& shape) noexcept {
     if (!shape.check().ok()) return 0;
     index const rows = saturating_mul(shape.capacity(), shape.kv_heads);

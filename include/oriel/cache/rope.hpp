@@ -18,7 +18,7 @@ enum class rope_pairs {
 };
 
 /// Rotary position embedding: pair i of a key at position p is rotated by p * frequency(i) radians.
-/// Turning a key that stands at p by the distance n makes it the key of position p + n, but for
+/// Rotating a key that stands at p by the distance n makes it the key of position p + n, but for
 /// one rounding.
 ///
 ///   dim          floats that are rotated, the first of a row; even, the rest stays as it is
@@ -61,7 +61,7 @@ struct rope {
     }
   }
 
-  /// Turns a row [>= dim] in place. Cost 3 dim flops.
+  /// Rotates a row [>= dim] in place. Cost 3 dim flops.
   template <class Arch = default_arch>
   void rotate(float const* angles, float* row) const noexcept {
     bool const halves = pairs == rope_pairs::halves;
@@ -146,7 +146,7 @@ class rope_table {
   ORIEL_INLINE status check() const noexcept { return made_; }
   ORIEL_INLINE rope const& by() const noexcept { return by_; }
   ORIEL_INLINE index places() const noexcept { return places_; }
-  /// Turns a row [>= dim] to `place`, 0 <= place < places().
+  /// Rotates a row [>= dim] to `place`, 0 <= place < places().
   template <class Arch = default_arch>
   void rotate(index place, float* row) const noexcept {
     by_.template rotate<Arch>(angles_ + place * by_.dim, row);

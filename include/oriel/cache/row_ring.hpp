@@ -16,10 +16,11 @@ namespace oriel::inline v0 {
 /// Sequence   `had` is what it has had and not given back: from `origin`, the first position ever
 ///            appended, to its end. Its owner keeps it: more than one ring may hold rows of it.
 /// Held       of `had`, the pinned positions and those from `begin` on; what is between is lost.
-/// Invariant  0 <= shift < rows; first(origin) <= begin <= max(had.end, first(origin)), and at most
-///            `rows` before the end that make_room was told. Only giving back every row of the ring
-///            and erasing lower `begin`: after a truncate it is known which slots are overwritten.
-/// Requires   positions in [0, max_position), but where a function says no. All are O(1).
+/// Invariant  0 <= shift < rows; first(origin) <= begin <= max(had.end, first(origin)), and
+///            begin >= end - rows for the largest end that make_room was told since. Only giving
+///            back every row of the ring and erasing lower `begin`: after a truncate it is known
+///            which slots are overwritten.
+/// Requires   positions in [0, max_position), unless a function says "any". All are O(1).
 struct row_ring {
   index rows = 0;        ///< slots of the ring; 0 where there is none, then it holds nothing
   index pinned = 0;      ///< slots before it
@@ -109,8 +110,8 @@ struct row_ring {
     begin = max_of(first(origin), max_of(erased.end, begin) - erased.size());
   }
 
-  /// Can there be such a sequence, any numbers, that is held from `begin` on in a ring with enough
-  /// rows?
+  /// Are these positions, any numbers, ones that a sequence can have? (Whether `rows` suffice is
+  /// not asked.)
   ORIEL_INLINE constexpr bool makes_sense(range had) const noexcept {
     return had.begin >= 0 && had.end >= had.begin && had.end < max_position &&
            begin >= first(had.begin) && begin <= max_of(had.end, first(had.begin));

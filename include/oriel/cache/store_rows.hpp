@@ -76,7 +76,8 @@ ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_
 ///   table   [>= ceil((at + n) / page_size)] block numbers
 ///
 /// Requires   what paged{pool, table, at + n} does of the blocks from `at` on, and as above within
-///            a page. That pages share no bytes with others is the caller's to see to.
+///            a page. Pages that share bytes are errc::alias; that no page's keys
+///            lie where another's values do is the caller's to see to.
 /// Cost       besides, the table walked over once.
 ORIEL_INLINE status store_rows(page_pool const& pool, integers table, index at,
                                stored_view const& k, stored_view const& v) noexcept {

@@ -13,13 +13,13 @@ enum class errc {
   shape,      ///< a size, stride or dimension out of its range, or two that should be equal
   memory,     ///< a null pointer where there is something to read or write, or storage too small
   alignment,  ///< storage that is not aligned as required
-  alias,      ///< an output that overlaps an input
+  alias,      ///< memory to be written that overlaps other memory of the call
   workspace,  ///< fewer workspace bytes than the plan asked for
   mask,       ///< a mask with invalid parameters, such as a window of 0 keys
   score,      ///< a score functor with invalid parameters, such as a cap of 0
   select,     ///< a selector with invalid parameters, or that lacks what it chooses by
   position,   ///< positions out of order or out of range
-  evicted,    ///< the mask reaches keys that a cache held once and has given up
+  evicted,    ///< a mask, a truncate or an erase needs rows that a cache has given up
   full,       ///< a cache that keeps all tokens has no room for more
   plan,       ///< a call that its plan was not made for
   saved,      ///< saved bytes that are cut, damaged, of another version or of another cache

@@ -19,7 +19,7 @@ namespace oriel::inline v0 {
 ///   a token more of one: 131072 bytes
 ///
 /// `rows` and `bytes` are those of one sequence; `dim` is keys/values where they differ. A line
-/// with what is wrong instead for a config that makes no sense. Throws std::bad_alloc.
+/// with what is wrong instead for an invalid config. Throws std::bad_alloc.
 template <class K = f32, class V = K>
 std::string describe(model_config const& config) {
   using model = model_cache<K, V>;

@@ -32,8 +32,8 @@ namespace oriel::inline v0 {
 /// absolute multiple of tile_keys. Runs come in order; how they are cut changes no bit.
 ///
 /// Optional: `expect(run)` before a key tile names rows that the kernel may prefetch while it
-/// computes; `wants(rows)` and `wants_streams()` say how the driver should cut runs so that each
-/// line that is read prefetches a later one (attention/tile_runs).
+/// computes; `wants(rows)`, `wants_streams()` and the type `fetch`, all three or none, say how the
+/// driver cuts runs so that each line that is read prefetches a later one (attention/tile_runs).
 // clang-format off
 template <class K, class Arch>
 concept tile_kernel = requires(K& k, float const* const* q, int count, kv_run const& run, index at,
