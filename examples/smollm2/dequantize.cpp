@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "dequantize.hpp"
 
-#include <bit>
-#include <cmath>
 #include <cstring>
+#include <oriel/core/float16.hpp>
 
 namespace smollm2 {
 namespace {
 
-std::uint16_t load_u16(std::byte const* at) {
-  std::uint16_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  return bits;
+float load_half(std::byte const* at) {
+  oriel::f16 half;
+  std::memcpy(&half.bits, at, sizeof half.bits);
+  return static_cast<float>(half);
 }
-
-float load_half(std::byte const* at) { return widen_half(load_u16(at)); }
 
 void widen_q8_0(std::byte const* block, float* out) {
   float const d = load_half(block);
@@ -34,18 +31,6 @@ void widen_q4_1(std::byte const* block, float* out) {
 }
 
 }  // namespace
-
-float widen_half(std::uint16_t bits) {
-  std::uint32_t const sign = std::uint32_t{bits & 0x8000u} << 16;
-  std::uint32_t const exponent = (bits >> 10) & 31u;
-  std::uint32_t const mantissa = bits & 1023u;
-  if (exponent == 0) {  // zero and subnormals: a multiple of 2^-24
-    float const magnitude = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  std::uint32_t const widened = exponent == 31 ? 255u : exponent + (127 - 15);
-  return std::bit_cast<float>(sign | widened << 23 | mantissa << 13);
-}
 
 void widen_row(tensor const& t, std::int64_t row, float* out) {
   auto const bytes = row_bytes(t.type, t.columns);

@@ -5,9 +5,6 @@
 
 namespace smollm2 {
 
-// IEEE 754 half precision, as its 16 bits, to fp32; exact.
-float widen_half(std::uint16_t bits);
-
 // Row `row` of a tensor, widened to fp32, into out [t.columns].
 //
 //   F32, F16   the number itself

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <oriel/interop/throwing.hpp>
 #include <stdexcept>
 #include <string>
 
@@ -10,10 +11,6 @@
 
 namespace smollm2 {
 namespace {
-
-void require(oriel::status const& s) {
-  if (!s.ok()) throw std::runtime_error(std::string("oriel: ") + s.what);
-}
 
 // f(first, last) over [0, count) in about four parts a worker, on the pool.
 template <class F>
@@ -222,8 +219,7 @@ session::session(model const& m, session_options const& options, oriel::thread_p
   qkv_.resize(n, (d.q_heads + 2 * d.kv_heads) * d.head_dim);
   attended_.resize(n, d.q_heads * d.head_dim);
   gate_up_.resize(n, 2 * d.feed_forward);
-  cosine_.resize(n, d.head_dim / 2);
-  sine_.resize(n, d.head_dim / 2);
+  angles_.resize(n, d.head_dim);
   logits_.resize(std::min(n, logits_rows), d.vocabulary);
 }
 
@@ -247,13 +243,7 @@ rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
   }
   // Where the piece begins: in the text, or after the rows that the caches hold.
   index const first = options_.in_cache ? caches_->held() : position_;
-  for (index pair = 0; pair < m.dim.head_dim / 2; ++pair) {
-    double const turn = rope_of(m.dim).frequency(pair);  // radians a position
-    for (index i = 0; i < n; ++i) {
-      cosine_(i, pair) = static_cast<float>(std::cos(turn * static_cast<double>(first + i)));
-      sine_(i, pair) = static_cast<float>(std::sin(turn * static_cast<double>(first + i)));
-    }
-  }
+  for (index i = 0; i < n; ++i) rope_of(m.dim).angles(first + i, angles_.row(i).data());
   for (index i = 0; i < m.dim.layers; ++i) {
     auto const& layer = m.layers[static_cast<std::size_t>(i)];
     rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);
@@ -274,20 +264,15 @@ rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
   return normed;
 }
 
-// Rotary position embedding of q and k, in place (arXiv 2104.09864); of q alone where keys are turned
-// when they are read.
+// Rotary position embedding of q and k, in place (arXiv 2104.09864); of q alone where keys are
+// rotated as they are read.
 void session::rotate(index tokens) {
   auto const& d = model_.dim;
+  oriel::rope const by = rope_of(d);
+  index const heads = d.q_heads + (options_.in_cache ? 0 : d.kv_heads);
   for (index i = 0; i < tokens; ++i) {
-    float* head = qkv_.row(i).data();
-    index const heads = d.q_heads + (options_.in_cache ? 0 : d.kv_heads);
-    for (index h = 0; h < heads; ++h, head += d.head_dim) {
-      for (index pair = 0; pair < d.head_dim / 2; ++pair) {
-        float const a = head[2 * pair];
-        float const b = head[2 * pair + 1];
-        head[2 * pair] = a * cosine_(i, pair) - b * sine_(i, pair);
-        head[2 * pair + 1] = a * sine_(i, pair) + b * cosine_(i, pair);
-      }
+    for (index h = 0; h < heads; ++h) {
+      by.rotate(angles_.row(i).data(), qkv_.row(i).data() + h * d.head_dim);
     }
   }
 }

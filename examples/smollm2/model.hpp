@@ -115,7 +115,7 @@ class session {
   matrix qkv_;                 // [piece, (q_heads + 2 kv_heads) * head_dim]
   matrix attended_;            // [piece, q_heads * head_dim]
   matrix gate_up_;             // [piece, 2 * feed_forward]
-  matrix cosine_, sine_;       // [piece, head_dim / 2]
+  matrix angles_;              // [piece, head_dim], of rotary positions
   matrix logits_;              // [logits_rows, vocabulary]
 };
 

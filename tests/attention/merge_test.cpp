@@ -120,6 +120,15 @@ TEST(Merge, AnInfiniteLogitTakesAllTheWeight) {
   for_each_element(all.lse.view, [](float x) { EXPECT_EQ(x, infinity); });
 }
 
+TEST(Merge, WhatHasNoWeightBesideTheOthersTakesNoPart) {
+  piece const a(1);
+  piece const far(2);
+  for_each_element(far.lse.view, [](float& x) { x -= 1000.0f; });
+  for_each_element(far.out.view, [](float& x) { x = infinity; });
+  expect_near(merged({a.part(), far.part()}), a);
+  expect_near(merged({far.part(), a.part()}), a);
+}
+
 TEST(Merge, LargeLogitsStayFinite) {
   piece const a(1), b(2);
   for_each_element(a.lse.view, [](float& x) { x = 3e38f; });

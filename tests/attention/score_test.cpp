@@ -189,6 +189,16 @@ TEST(Sinks, ExtremeLogits) {
   EXPECT_EQ(bits_of(got.lse.view), bits_of(without.lse.view)) << "lse leaves the sink out";
 }
 
+TEST(Sinks, AreInTheLseHoweverExtreme) {
+  constexpr float extreme[] = {2.4e38f, -2.4e38f, -infinity, infinity, lowest_score, 200.0f};
+  for (index const kv_len : {0, 50}) {
+    problem const p({.q_len = 1, .kv_len = kv_len, .q_heads = 6, .kv_heads = 2, .head_dim = 8});
+    attention call = p.call();
+    call.sink_logits = extreme;
+    expect_exact_with_sinks(call);
+  }
+}
+
 /// Parts are computed without the sink, which joins as one more part: out 0, lse the logits.
 TEST(Sinks, AreAPartOfAMerge) {
   problem const p({.q_len = 9, .kv_len = 200, .q_heads = 6, .kv_heads = 2, .head_dim = 16});

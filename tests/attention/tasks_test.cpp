@@ -97,8 +97,8 @@ TEST(TaskCounts, AReachOverLostKeysStaysWithinTheWorkspace) {
   call.first_query = 0;
   call.mask = local_window{0, 0} | key_padding{{200, 210}} | key_padding{{400, 410}} |
               key_padding{{500, 510}} | key_padding{{end - window, end}};
-  for (index const workers : {1, 2, 5}) {
-    expect_exact(call, attend_anew(call, threads(workers)));
+  for (index const count : {1, 2, 5}) {
+    expect_exact(call, attend_anew(call, threads(count)));
   }
 }
 

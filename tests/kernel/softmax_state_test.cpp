@@ -145,6 +145,21 @@ TEST(SoftmaxState, MergeTakesTheRowsItIsGiven) {
       before);
 }
 
+TEST(SoftmaxState, ASinkIsInTheLseHoweverExtreme) {
+  constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+  auto const of = owned_state(1).filled(3);
+  of.s.m[1] = -infinity, of.s.l[1] = 0.0f;  // no key
+  float const lse = of.s.lse(0);
+  EXPECT_FLOAT_EQ(of.s.lse_with(0, 0.5f), std::log(std::exp(lse) + std::exp(0.5f)));
+  for (float const logit : {0.5f, -3.0f, 2.4e38f, -2.4e38f, lowest_score, infinity, -infinity}) {
+    EXPECT_EQ(of.s.lse_with(1, logit), logit) << "a row that sees no key has its logit";
+    EXPECT_EQ(of.s.lse_with(0, logit) >= lse, true) << logit;
+  }
+  EXPECT_EQ(of.s.lse_with(0, 2.4e38f), 2.4e38f);
+  EXPECT_EQ(of.s.lse_with(0, lowest_score), lse);
+  EXPECT_TRUE(std::isnan(of.s.lse_with(0, nan)) && std::isnan(of.s.lse_with(1, nan)));
+}
+
 TEST(SoftmaxState, FarApartMaximaNeitherOverflowNorVanish) {
   owned_state const a = owned_state(3).filled(1), b = owned_state(3).filled(2);
   for (index r = 0; r < rows; ++r) a.s.m[r] = 3e38f, b.s.m[r] = -3e38f;

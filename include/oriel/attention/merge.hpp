@@ -31,8 +31,9 @@ struct partial {
 ///           written.
 /// Sink      a learned sink is a part of its own: out = 0, lse = sink_logits; both may be views of
 ///           one row with a token stride of 0.
-/// No key    a part with lse = -inf takes no part, whatever its out holds; where all parts
-///           see nothing out = 0 and lse = -inf.
+/// No key    a part with lse = -inf takes no part, whatever its out holds, nor does one whose
+///           weight beside the others is 0 in double; where all parts see nothing out = 0 and
+///           lse = -inf.
 /// Cost      O(parts) exponentials for each 64 floats of a row.
 /// Source    Ye et al. 2025 (FlashInfer), arXiv:2501.01005, section 2.2.
 template <class Arch = default_arch>
@@ -97,7 +98,7 @@ status merge(std::span<partial const> parts, output_view out,
         double x[together] = {};
         for (partial const& part : parts) {
           float const seen = *part.lse.row(t, h);
-          if (seen == -infinity) continue;
+          if (weight_of(seen) == 0.0) continue;  // no key, or nothing beside the others
           double const weight = weight_of(seen) / sum;
           part.out.visit([&](auto const& value) {
             auto const* const row = value.row(t, h) + from;

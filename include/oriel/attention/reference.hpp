@@ -94,7 +94,9 @@ status reference(attention const& call, tensor_view<double> out, tensor_view<dou
       if (!call.sink_logits.empty()) {
         double const sink = call.sink_logits[static_cast<std::size_t>(h)];
         double const most = sink > seen ? sink : seen;
-        if (most > none) {  // an infinite logit takes all the weight
+        if (sink != sink) {
+          all = sink;
+        } else if (most > none) {  // an infinite logit takes all the weight
           double const rest = std::exp(sink > seen ? seen - sink : sink - seen);
           all = most + std::log1p(rest);
         }

@@ -135,10 +135,24 @@ struct softmax_state {
   }
 
   /// Natural log of the sum of exp(score), -inf where the row saw no key.
-  float lse(index row) const noexcept {
-    if (l[row] == 0.0f) return -infinity;
-    return static_cast<float>(ln_2 * static_cast<double>(m[row]) +
-                              std::log(static_cast<double>(l[row])));
+  float lse(index row) const noexcept { return static_cast<float>(exact_lse(row)); }
+  /// The same with a sink of so large a logit: ln(exp(lse) + exp(logit)), in natural units, as a
+  /// finite logit may be infinite in base 2.
+  float lse_with(index row, float logit) const noexcept {
+    double const seen = exact_lse(row);
+    double const sink = logit;
+    if (!(seen == seen && sink == sink)) return static_cast<float>(seen + sink);  // NaN
+    double const most = sink > seen ? sink : seen;
+    double const least = sink > seen ? seen : sink;
+    constexpr double none = -static_cast<double>(infinity);
+    bool const alone = least == none || most == -none;
+    return static_cast<float>(alone ? most : most + std::log1p(std::exp(least - most)));
+  }
+
+ private:
+  ORIEL_INLINE double exact_lse(index row) const noexcept {
+    if (l[row] == 0.0f) return -static_cast<double>(infinity);
+    return ln_2 * static_cast<double>(m[row]) + std::log(static_cast<double>(l[row]));
   }
 };
 
