@@ -39,7 +39,7 @@ void expect_exact_by_dispatch(attention_case const& one) {
   answer got(call, one.lies);
   call.out = got.out.view;
   call.lse = got.lse.view;
-  aligned_memory scratch(workspace_bytes(call));
+  aligned_memory scratch(::workspace_bytes(call));
   status const s = ::attend(call, scratch);
   ASSERT_TRUE(s.ok()) << s.what;
   EXPECT_TRUE(scratch.is_untouched_behind());

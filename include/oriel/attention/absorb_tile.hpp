@@ -12,7 +12,9 @@ namespace oriel::inline v0::detail {
 /// nothing is written, where it hid none.
 ORIEL_INLINE bool hide_as_scored(score_tile const& tile, std::uint64_t const* visible,
                                  std::uint64_t* word) noexcept {
-  auto const hides = [&](index i) { return tile.scores[i * tile.key_step] == -infinity; };
+  auto const hides = [&](index i) ORIEL_INLINE_LAMBDA {
+    return tile.scores[i * tile.key_step] == -infinity;
+  };
   index first = 0;
   while (first < tile.keys.size() && !hides(first)) ++first;
   if (first == tile.keys.size()) return false;

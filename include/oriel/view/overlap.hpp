@@ -107,7 +107,7 @@ ORIEL_INLINE constexpr bool rows_are_disjoint(tensor_view<T> const& view, index 
   axis axes[] = {{magnitude(view.head_stride), view.heads},
                  {magnitude(view.token_stride), view.tokens},
                  {magnitude(step), count}};
-  auto const sort = [&](axis& a, axis& b) {
+  auto const sort = [](axis& a, axis& b) ORIEL_INLINE_LAMBDA {
     if (b.step < a.step) {
       axis const larger = a;
       a = b, b = larger;
