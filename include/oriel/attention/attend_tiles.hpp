@@ -24,15 +24,14 @@ void write_rows(attention const& call, index head, row_tile const& rows,
                 softmax_state<Arch> const& state) noexcept {
   for_each_row(call, head, rows, [&](index token, index q_head, int r) {
     if (call.lse.data != nullptr) *call.lse.row(token, q_head) = state.lse(r);
-    float with_sink = state.lse(r);
-    if (!call.sink_logits.empty()) {
-      float const logit = call.sink_logits[static_cast<std::size_t>(q_head)];
-      with_sink = state.lse_with(r, logit);
-      state.add_sink(r, logit);
+    bool const has_sink = !call.sink_logits.empty();
+    float const logit = has_sink ? call.sink_logits[static_cast<std::size_t>(q_head)] : -infinity;
+    if (call.lse_sink.data != nullptr) {
+      *call.lse_sink.row(token, q_head) = state.lse_with(r, logit);
     }
+    if (has_sink) state.add_sink(r, logit);
     call.out.visit([&](auto const& out)
                        ORIEL_INLINE_LAMBDA { state.write_out(r, out.row(token, q_head)); });
-    if (call.lse_sink.data != nullptr) *call.lse_sink.row(token, q_head) = with_sink;
   });
 }
 

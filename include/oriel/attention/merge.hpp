@@ -97,9 +97,9 @@ status merge(std::span<partial const> parts, output_view out,
         index const count = min_of(together, out.dim - from);
         double x[together] = {};
         for (partial const& part : parts) {
-          float const seen = *part.lse.row(t, h);
-          if (weight_of(seen) == 0.0) continue;  // no key, or nothing beside the others
-          double const weight = weight_of(seen) / sum;
+          double const own = weight_of(*part.lse.row(t, h));
+          if (own == 0.0) continue;  // no key, or nothing beside the others
+          double const weight = own / sum;
           part.out.visit([&](auto const& value) {
             auto const* const row = value.row(t, h) + from;
             for (index d = 0; d < count; ++d) x[d] += weight * static_cast<float>(row[d]);

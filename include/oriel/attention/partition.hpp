@@ -160,8 +160,8 @@ class block_walk {
       ++at_.count;
     }
     // A reach that is cut to few ranges may hold lost keys, whose leaves no plan has room for.
-    bool const has_room = at_.leaves.size() <= leaves_within(call().kv.held());
-    bool const splits = !alone && at_.cost > share_ && at_.leaves.size() > 1 && has_room;
+    bool const splits = !alone && at_.cost > share_ && at_.leaves.size() > 1 &&
+                        at_.leaves.size() <= leaves_within(call().kv.held());
     at_.split = splits ? splits_++ : -1;
     return true;
   }
