@@ -28,7 +28,7 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
   }
 }
 
-/// A whole number from `least` on; `word` is what an error names.
+/// An integer from `least` on; `word` is what an error names.
 index at_least(index least, std::string_view digits, std::string_view word) {
   index value = 0;
   auto const [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);

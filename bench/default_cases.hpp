@@ -20,7 +20,7 @@ inline constexpr char const* default_cases[] = {
     // As a model of bf16 would call: keys, values, queries and results.
     "prefill storage=bf16 q=bf16 out=bf16 len=4096 heads=8:2 dim=128",
     "decode storage=bf16 q=bf16 out=bf16 kv=32768 heads=32:8 dim=128",
-    // Codes as floats and as whole numbers.
+    // Codes as floats and as integers.
     "decode storage=int8 kv=30000 heads=32:8 dim=128",
     "decode storage=int8 compute=fast kv=30000 heads=32:8 dim=128",
     // Every mask where at least 512 keys are seen in a row, to compare with causal.

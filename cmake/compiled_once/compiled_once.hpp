@@ -4,8 +4,8 @@
 #pragma once
 
 #include "oriel/attention/tasks.hpp"
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
 
 namespace oriel {
 

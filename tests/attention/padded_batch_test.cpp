@@ -3,7 +3,7 @@
 
 #include "coded.hpp"
 #include "oriel/attention/attend.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/quantized.hpp"
 #include "oriel/mask/both.hpp"
 #include "oriel/mask/chunked.hpp"
 #include "oriel/mask/sliding_window.hpp"

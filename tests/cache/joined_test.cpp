@@ -10,11 +10,11 @@
 #include "coded.hpp"
 #include "compiled_once.hpp"
 #include "dice.hpp"
-#include "oriel/cache/ggml.hpp"
 #include "oriel/cache/kivi_cache.hpp"
 #include "oriel/cache/paged.hpp"
-#include "oriel/cache/quantized.hpp"
-#include "oriel/cache/rotated.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
+#include "oriel/codec/rotated.hpp"
 
 namespace oriel {
 namespace {

@@ -12,8 +12,8 @@
 #include "cache_oracle.hpp"
 #include "dice.hpp"
 #include "oriel/cache/kivi_cache.hpp"
-#include "oriel/cache/quantized.hpp"
-#include "oriel/cache/scaled.hpp"
+#include "oriel/codec/quantized.hpp"
+#include "oriel/codec/scaled.hpp"
 #include "problem.hpp"
 
 namespace oriel::test {

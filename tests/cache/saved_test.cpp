@@ -5,11 +5,11 @@
 
 #include <vector>
 
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
 #include "oriel/cache/rolling_cache.hpp"
-#include "oriel/cache/rotated.hpp"
-#include "oriel/cache/scaled.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
+#include "oriel/codec/rotated.hpp"
+#include "oriel/codec/scaled.hpp"
 #include "tensors.hpp"
 
 namespace oriel::test {

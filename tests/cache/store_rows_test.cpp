@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "coded.hpp"
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
-#include "oriel/cache/rotated.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
+#include "oriel/codec/rotated.hpp"
 #include "tensors.hpp"
 
 namespace oriel::test {

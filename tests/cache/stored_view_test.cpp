@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/scaled.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/scaled.hpp"
 
 namespace oriel {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Calls of attention, and what their results are held against: the rows that a case expects, and,
-// where numbers of 16 bits are read or written, the definition over the very same numbers.
+// where 16-bit integers are read or written, the definition over the very same numbers.
 #pragma once
 
 #include <algorithm>
@@ -63,7 +63,7 @@ struct expectation {
   }
 };
 
-/// Rows of out, lse and lse_sink, packed. out may be written as numbers of 16 bits, which are
+/// Rows of out, lse and lse_sink, packed. out may be written as 16-bit integers, which are
 /// widened then.
 struct results {
   std::vector<float> out, lse, lse_sink;

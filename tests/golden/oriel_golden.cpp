@@ -912,7 +912,7 @@ verdict run_case(golden_case& c) {
   return v;
 }
 
-/// What has been done with numbers of 16 bits, and how much of its bounds that took.
+/// What has been done with 16-bit integers, and how much of its bounds that took.
 std::string of_16_bits(verdict const& v) {
   char text[240];
   std::string all;

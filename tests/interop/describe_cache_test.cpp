@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "oriel/cache/kivi_cache.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/quantized.hpp"
 
 namespace oriel {
 namespace {

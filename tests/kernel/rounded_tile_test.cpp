@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "dice.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/quantized.hpp"
 #include "tensors.hpp"
 
 namespace oriel::test {
@@ -76,7 +76,7 @@ TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
       }
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -154,7 +154,7 @@ void expect_sums() {
       }
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -183,7 +183,7 @@ TEST(RoundedTile, WhatIsNotANumberStaysWithinItsGroup) {
     auto const all = sums<int8>(bytes, dim, p, 2, {{20, 120}});
     for (std::size_t c = 0; c < dim; ++c) EXPECT_TRUE(std::isnan(all[dim + c]));
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 

@@ -14,7 +14,7 @@ TEST(Alibi, EqualsTheDefinition) {
 }
 
 TEST(Alibi, FormsDistancesIn64Bits) {
-  // Beyond 2^24 not every whole number is a float, but the distance is rounded once.
+  // Beyond 2^24 not every integer is a float, but the distance is rounded once.
   for (index const far : {(index{1} << 24) + 1, (index{1} << 31) + 129, (index{1} << 53) + 3}) {
     EXPECT_LE(score_error(alibi{slopes}, {0, 48, 4, far}, {0, 100}), 1e-6) << far;
     EXPECT_LE(score_error(alibi{slopes}, {0, 48, 4, far}, {far - 60, far + 60}), 1e-6) << far;

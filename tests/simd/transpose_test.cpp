@@ -49,7 +49,7 @@ TYPED_TEST(Transpose, EveryLaneCounts) {
     for (int j = 0; j < n; ++j) lane[j] = -2.0f - static_cast<float>(j);
     lane[i] = 5.0f;
     float sum = 0.0f;
-    for (float const x : lane) sum += x;  // of whole numbers, exact
+    for (float const x : lane) sum += x;  // of integers, exact
     EXPECT_EQ(max_lanes<TypeParam>(load<TypeParam>(lane)), 5.0f) << i;
     EXPECT_EQ(sum_lanes<TypeParam>(load<TypeParam>(lane)), sum) << i;
   }

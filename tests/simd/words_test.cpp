@@ -49,7 +49,7 @@ TYPED_TEST(EachArch, CodesBecomeNumbers) {
     expect_codes<TypeParam, 4, false>();
     expect_codes<TypeParam, 2, false>();
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -94,7 +94,7 @@ TYPED_TEST(EachArch, ProductsAreSummedInPairs) {
       EXPECT_EQ(high[i + 1], b[from + 4]);
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -136,7 +136,7 @@ TYPED_TEST(EachArch, ProductsOfBytesAreSummedInFours) {
     auto const sum = numbers<arch, std::int32_t>(add_wide<arch>(part(1), part(2)));
     auto const difference = numbers<arch, std::int32_t>(subtract_wide<arch>(part(1), part(2)));
     auto const large = numbers<arch, std::int32_t>(times_256<arch>(part(3)));
-    auto const back = numbers<arch, std::int32_t>(whole<arch>(to_floats<arch>(part(3))));
+    auto const back = numbers<arch, std::int32_t>(to_integers<arch>(to_floats<arch>(part(3))));
     auto const quarters =
         numbers<arch, std::int32_t>(sum_quarters<arch>({part(0), part(1), part(2), part(3)}));
     for (std::size_t i = 0; i < 16; ++i) {
@@ -187,7 +187,7 @@ TYPED_TEST(EachArch, HalvesHaveTheirOwn) {
       EXPECT_EQ(floats[i], i < 8 ? 2.5f : 4.5f);
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -209,7 +209,7 @@ TYPED_TEST(EachArch, FloatsAreRoundedToEven) {
       EXPECT_EQ(got.back(), 99) << "writes a register's and no more";
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 

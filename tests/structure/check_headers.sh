@@ -9,7 +9,7 @@ cd "${1:-$(dirname "$0")/../..}"
 check='
 BEGIN {
   # A header includes its own room and those before it. score and mask stand side by side.
-  split("core view simd mask score cache select kernel attention interop", names, " ")
+  split("core view simd mask score codec cache select kernel attention interop", names, " ")
   for (i in names) level[names[i]] = i + 0
   level["score"] = level["mask"]
   split("throw try catch new delete malloc calloc realloc free aligned_alloc posix_memalign abort " \

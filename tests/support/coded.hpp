@@ -8,9 +8,9 @@
 #include <ostream>
 #include <vector>
 
-#include "oriel/cache/codec.hpp"
-#include "oriel/cache/scaled.hpp"
 #include "oriel/cache/stored_view.hpp"
+#include "oriel/codec/codec.hpp"
+#include "oriel/codec/scaled.hpp"
 
 namespace oriel::test {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "dice.hpp"
-#include "oriel/cache/codec.hpp"
+#include "oriel/codec/codec.hpp"
 
 namespace oriel::test {
 

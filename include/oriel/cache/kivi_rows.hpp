@@ -5,10 +5,10 @@
 #include <cstring>
 
 #include "oriel/cache/cache_shape.hpp"
-#include "oriel/cache/channel_groups.hpp"
 #include "oriel/cache/rope.hpp"
 #include "oriel/cache/row_ring.hpp"
 #include "oriel/cache/stored_view.hpp"
+#include "oriel/codec/channel_groups.hpp"
 
 namespace oriel::inline v0::detail {
 

@@ -4,9 +4,9 @@
 
 #include <cstring>
 
-#include "oriel/cache/codec.hpp"
 #include "oriel/cache/rope.hpp"
 #include "oriel/cache/source.hpp"
+#include "oriel/codec/codec.hpp"
 
 namespace oriel::inline v0 {
 

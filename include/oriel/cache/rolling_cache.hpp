@@ -8,11 +8,11 @@
 #include <span>
 
 #include "oriel/cache/cache_shape.hpp"
-#include "oriel/cache/codec.hpp"
 #include "oriel/cache/contiguous.hpp"
 #include "oriel/cache/rope.hpp"
 #include "oriel/cache/row_ring.hpp"
 #include "oriel/cache/saved.hpp"
+#include "oriel/codec/codec.hpp"
 #include "oriel/view/workspace.hpp"
 
 namespace oriel::inline v0 {

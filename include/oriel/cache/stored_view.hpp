@@ -2,7 +2,7 @@
 // A caller's rows, whatever they are stored as.
 #pragma once
 
-#include "oriel/cache/codec.hpp"
+#include "oriel/codec/codec.hpp"
 #include "oriel/view/overlap.hpp"
 
 namespace oriel::inline v0 {

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "oriel/cache/row_products.hpp"
 #include "oriel/cache/source.hpp"
+#include "oriel/codec/row_products.hpp"
 #include "oriel/kernel/rounded_tile.hpp"
 #include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
@@ -54,7 +54,7 @@ class decode_tile {
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
     tile.q_ = memory.take<float>(saturating_mul(tile.padded_dim_, rows));
-    tile.whole_q_ = rounded_queries<Arch>::carve(memory, own.coded ? rows : 0, tile.padded_dim_);
+    tile.integer_q_ = rounded_queries<Arch>::carve(memory, own.coded ? rows : 0, tile.padded_dim_);
     tile.s_ = own.scores;
     tile.leaf_ = softmax_state<Arch>::carve(memory, rows, v_dim);
     tile.total_ = softmax_state<Arch>::carve(memory, rows, v_dim);
@@ -62,7 +62,7 @@ class decode_tile {
   }
 
   /// Q = scale * the rows q[0..count), each [head_dim], padded with 0. No key has been seen.
-  /// `rounds`: products may be of whole numbers.
+  /// `rounds`: products may be of integers.
   void begin(float const* const* q, int count, float scale, bool rounds = false) noexcept {
     merged_ = false;
     rounds_ = rounds && coded_ && has_words<Arch>;
@@ -80,7 +80,7 @@ class decode_tile {
       }
     }
     if constexpr (has_words<Arch>) {
-      if (rounds_) whole_q_.set(q_, rows);
+      if (rounds_) integer_q_.set(q_, rows);
     }
   }
 
@@ -101,8 +101,9 @@ class decode_tile {
   /// Scores of the keys of `run`.
   void score(kv_run const& run, index at, int count) noexcept {
     row_slice const keys = run.slice(run.k, head_dim_);
-    if (auto const* const whole = rounding(run.k, head_dim_)) {
-      return whole->dot(keys, whole_q_.rows(*whole, head_dim_, count), count, s_ + at, tile_keys);
+    if (auto const* const integer = rounding(run.k, head_dim_)) {
+      return integer->dot(keys, integer_q_.rows(*integer, head_dim_, count), count, s_ + at,
+                          tile_keys);
     }
     if (run.k.reader.multiplies(head_dim_)) {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
@@ -158,7 +159,7 @@ class decode_tile {
   }
 
   /// Before the values of the keys at `places`: each_run(f) calls f(run, its place) for them, of
-  /// whose values that are multiplied as whole numbers it reads the scales.
+  /// whose values that are multiplied as integers it reads the scales.
   template <class Runs>
   void begin_values([[maybe_unused]] range places, [[maybe_unused]] int count,
                     [[maybe_unused]] Runs&& each_run) noexcept {
@@ -218,7 +219,7 @@ class decode_tile {
  private:
   using stored = float_rows<Arch>;
 
-  /// The products with whole numbers over such rows, or null.
+  /// The products with integers over such rows, or null.
   ORIEL_INLINE rounded_functions const* rounding(stored_rows const& of, index dim) const noexcept {
     return rounds_ ? of.reader.rounded(dim) : nullptr;
   }
@@ -282,10 +283,10 @@ class decode_tile {
   float* q_ = nullptr;  ///< [rows, padded_dim]
   float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
   float* chunk_ = nullptr;
-  bool coded_ = false;             ///< may rows be stored otherwise than as floats?
-  bool rounds_ = false;            ///< may products be of whole numbers?
-  rounded_queries<Arch> whole_q_;  ///< Q, where products may be of whole numbers
-  rounded_values<Arch> values_;    ///< shared as the scores are
+  bool coded_ = false;               ///< may rows be stored otherwise than as floats?
+  bool rounds_ = false;              ///< may products be of integers?
+  rounded_queries<Arch> integer_q_;  ///< Q, where products may be of integers
+  rounded_values<Arch> values_;      ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   bool wants_streams_ = false;

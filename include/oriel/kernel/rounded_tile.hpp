@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSL-1.0
-// Queries and weights of the decode kernel as whole numbers, where a call may round.
+// Queries and weights of the decode kernel as integers, where a call may round.
 #pragma once
 
 #include <cstring>
 
-#include "oriel/cache/rounded_products.hpp"
+#include "oriel/codec/rounded_products.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 
 namespace oriel::inline v0 {
 
-/// The largest of the whole numbers that queries and weights become: 256 * 127 + 127, two signed
+/// The largest of the integers that queries and weights become: 256 * 127 + 127, two signed
 /// bytes.
 inline constexpr float largest_code = 32639.0f;
 
-/// How numbers up to a magnitude become whole ones.
+/// How numbers up to a magnitude become integers.
 struct whole_scale {
   float factor = 0.0f;
   float unit = 0.0f;
@@ -30,7 +30,7 @@ struct whole_scale {
   }
 };
 
-/// Rows of queries, each as numbers of 16 bits and a unit: the largest becomes 32639 units.
+/// Rows of queries, each as 16-bit integers and a unit: the largest becomes 32639 units.
 template <class Arch>
 class rounded_queries {
  public:
@@ -85,7 +85,7 @@ class rounded_queries {
 };
 
 /// The sums of weights and values of one tile of keys: a weight times the scale of a group of
-/// channels is a number of 16 bits, of which a row's largest in the tile becomes 32639 units, and
+/// channels is a 16-bit integer, of which a row's largest in the tile becomes 32639 units, and
 /// sums of codes are exact, so that they depend on nothing but the tile's keys.
 template <class Arch>
 class rounded_values {
@@ -107,7 +107,7 @@ class rounded_values {
     return own;
   }
 
-  /// What multiplies the values of the tile, or null: none are multiplied as whole numbers.
+  /// What multiplies the values of the tile, or null: none are multiplied as integers.
   ORIEL_INLINE rounded_functions const* of() const noexcept { return of_; }
   ORIEL_INLINE void clear() noexcept { of_ = nullptr; }
   /// The keys at `places` of a tile, whose values some have of a kind that `of` multiplies.

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "oriel/cache/row_reader.hpp"
+#include "oriel/codec/row_reader.hpp"
 #include "oriel/simd/prefetch.hpp"
 #include "oriel/simd/vec.hpp"
 

@@ -2,7 +2,7 @@
 // Stored rows as floats, for the row-lane kernel.
 #pragma once
 
-#include "oriel/cache/row_reader.hpp"
+#include "oriel/codec/row_reader.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 #include "oriel/view/workspace.hpp"
 

@@ -40,7 +40,7 @@ class score_pass {
   }
 
  private:
-  /// query - key of every lane. Float arithmetic on whole numbers below 2^24 is exact; beyond, each
+  /// query - key of every lane. Float arithmetic on integers below 2^24 is exact; beyond, each
   /// distance is formed in 64 bits.
   ORIEL_INLINE static V distance(score_rows<V> const& rows, index first, index step,
                                  V const& offset) noexcept {

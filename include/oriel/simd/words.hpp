@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Registers of whole numbers of 16 bits, whose products are summed in pairs, and of bytes, whose
+// Registers of 16-bit integers, whose products are summed in pairs, and of bytes, whose
 // products are summed in fours: where an instruction set has them.
 #pragma once
 
@@ -20,7 +20,7 @@ inline constexpr bool has_words =
     false;
 #endif
 
-/// Are there products of bytes that are added to numbers of 32 bits (AVX-512 VNNI)?
+/// Are there products of bytes that are added to 32-bit integers (AVX-512 VNNI)?
 template <class Arch>
 inline constexpr bool has_byte_products =
 #if defined(__AVX512BW__) && defined(__AVX512VNNI__)
@@ -29,11 +29,11 @@ inline constexpr bool has_byte_products =
     false;
 #endif
 
-/// Numbers of 16 bits in a register: two for each float.
+/// 16-bit integers in a register: two for each float.
 template <class Arch>
 inline constexpr int word_lanes = 2 * lanes<Arch>;
 
-/// Bytes of a register, as whole numbers of 8, 16 or 32 bits.
+/// Bytes of a register, as 8-, 16- or 32-bit integers.
 template <class Arch>
 struct words {};
 
@@ -111,7 +111,7 @@ ORIEL_INLINE vec<Arch> broadcast_halves(float const* first, float const* second)
   }
 }
 
-/// The bits [shift, shift + Bits) of `word_lanes` bytes as numbers of 16 bits: those after the
+/// The bits [shift, shift + Bits) of `word_lanes` bytes as 16-bit integers: those after the
 /// first 16 bytes lie `between` bytes after them.
 template <class Arch, int Bits, bool Signed>
 ORIEL_INLINE words<Arch> widen_codes(std::byte const* from, [[maybe_unused]] int shift,
@@ -158,7 +158,7 @@ ORIEL_INLINE words<Arch> load_quarters(std::byte const* const (&at)[Places]) noe
     return {_mm512_mask_broadcast_i32x4(x, 0xf0f0, quarter(Places - 1))};
   }
 }
-/// The bits [shift, shift + Bits) of bytes, as bytes; `Signed` numbers of 8 bits get 128 added.
+/// The bits [shift, shift + Bits) of bytes, as bytes; `Signed` 8-bit integers get 128 added.
 template <class Arch, int Bits, bool Signed>
 ORIEL_INLINE words<Arch> unsigned_codes(words<Arch> a, int shift) noexcept {
   if constexpr (Bits == 8) {
@@ -174,9 +174,9 @@ template <class Arch>
 ORIEL_INLINE words<Arch> add_byte_products(words<Arch> c, words<Arch> a, words<Arch> b) noexcept {
   return {_mm512_dpbusd_epi32(c.x, a.x, b.x)};
 }
-/// Floats that are whole, as numbers of 32 bits.
+/// Floats that are whole, as 32-bit integers.
 template <class Arch>
-ORIEL_INLINE words<Arch> whole(vec<Arch> x) noexcept {
+ORIEL_INLINE words<Arch> to_integers(vec<Arch> x) noexcept {
   return {_mm512_maskz_cvtps_epi32(every_lane, x)};
 }
 /// 4, 8 or 16 floats, as often as a register holds them.
@@ -265,7 +265,7 @@ ORIEL_INLINE words<Arch> interleave_high(words<Arch> a, words<Arch> b) noexcept 
   }
 }
 
-/// Numbers of 32 bits as floats.
+/// 32-bit integers as floats.
 template <class Arch>
 ORIEL_INLINE vec<Arch> to_floats(words<Arch> a) noexcept {
   if constexpr (x86_bytes<Arch> == 64) {
@@ -275,7 +275,7 @@ ORIEL_INLINE vec<Arch> to_floats(words<Arch> a) noexcept {
   }
 }
 
-/// Writes floats as numbers of 16 bits, each the nearest, of two the even one; those beyond them,
+/// Writes floats as 16-bit integers, each the nearest, of two the even one; those beyond them,
 /// up to 2^31, become the ends of the range. What NaN and larger ones become is some number.
 template <class Arch>
 ORIEL_INLINE void store_rounded(std::int16_t* to, vec<Arch> x) noexcept {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// A caller's list of whole numbers.
+// A caller's list of integers.
 #pragma once
 
 #include <concepts>

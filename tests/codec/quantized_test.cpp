@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/quantized.hpp"
 
 #include <gtest/gtest.h>
 

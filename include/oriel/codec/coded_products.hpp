@@ -2,7 +2,7 @@
 // Products with a codec's rows, which become floats a register at a time.
 #pragma once
 
-#include "oriel/cache/row_products.hpp"
+#include "oriel/codec/row_products.hpp"
 
 namespace oriel::inline v0 {
 

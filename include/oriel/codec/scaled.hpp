@@ -2,8 +2,8 @@
 // Rows of onnxruntime's quantised key/value caches, bit for bit.
 #pragma once
 
-#include "oriel/cache/codec.hpp"
-#include "oriel/cache/rounding.hpp"
+#include "oriel/codec/codec.hpp"
+#include "oriel/codec/rounding.hpp"
 
 namespace oriel::inline v0 {
 

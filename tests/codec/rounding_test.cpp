@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/rounding.hpp"
+#include "oriel/codec/rounding.hpp"
 
 #include <gtest/gtest.h>
 

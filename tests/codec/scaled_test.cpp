@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/scaled.hpp"
+#include "oriel/codec/scaled.hpp"
 
 #include <gtest/gtest.h>
 

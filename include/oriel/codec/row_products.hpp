@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "oriel/cache/row_reader.hpp"
+#include "oriel/codec/row_reader.hpp"
 #include "oriel/simd/transpose.hpp"
 #include "oriel/simd/widen.hpp"
 
@@ -24,7 +24,7 @@ ORIEL_INLINE void in_row_blocks(int count, F&& f) noexcept {
   }
 }
 
-/// The same in blocks of one, of two, or of four, of which the last may be too many: whole numbers,
+/// The same in blocks of one, of two, or of four, of which the last may be too many: integers,
 /// whose sums don't stay in registers for more.
 template <class F>
 ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/ggml.hpp"
+#include "oriel/codec/ggml.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,8 +2,8 @@
 // Rows of ggml's blocks, bit for bit.
 #pragma once
 
-#include "oriel/cache/codec.hpp"
-#include "oriel/cache/rounding.hpp"
+#include "oriel/codec/codec.hpp"
+#include "oriel/codec/rounding.hpp"
 
 namespace oriel::inline v0 {
 

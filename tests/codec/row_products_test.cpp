@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/row_products.hpp"
+#include "oriel/codec/row_products.hpp"
 
 #include <gtest/gtest.h>
 

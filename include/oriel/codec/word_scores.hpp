@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
-// Scores of rows of codes by products of numbers of 16 bits. Lanes are channels.
+// Scores of rows of codes by products of 16-bit integers. Lanes are channels.
 #pragma once
 
 #include <cstring>
 
-#include "oriel/cache/group_scales.hpp"
-#include "oriel/cache/row_products.hpp"
+#include "oriel/codec/group_scales.hpp"
+#include "oriel/codec/row_products.hpp"
 #include "oriel/simd/words.hpp"
 
 namespace oriel::inline v0 {
 
-/// How codes of 16 channels, which lie in 16 bytes, become registers of numbers of 16 bits.
+/// How codes of 16 channels, which lie in 16 bytes, become registers of 16-bit integers.
 template <class Arch, class Codec>
 struct code_words {
   static constexpr index group = Codec::group;

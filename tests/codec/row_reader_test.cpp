@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/row_reader.hpp"
+#include "oriel/codec/row_reader.hpp"
 
 #include <gtest/gtest.h>
 

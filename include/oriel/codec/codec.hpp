@@ -5,8 +5,8 @@
 #include <concepts>
 #include <cstring>
 
-#include "oriel/cache/coded_products.hpp"
-#include "oriel/cache/rounded_products.hpp"
+#include "oriel/codec/coded_products.hpp"
+#include "oriel/codec/rounded_products.hpp"
 #include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
 

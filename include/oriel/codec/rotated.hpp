@@ -2,7 +2,7 @@
 // A codec whose rows are rotated (orthonormal Hadamard transform) before they are encoded.
 #pragma once
 
-#include "oriel/cache/codec.hpp"
+#include "oriel/codec/codec.hpp"
 
 namespace oriel::inline v0 {
 

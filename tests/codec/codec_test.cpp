@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/codec.hpp"
+#include "oriel/codec/codec.hpp"
 
 #include <gtest/gtest.h>
 

@@ -6,19 +6,19 @@
 
 #include <type_traits>
 
-#include "oriel/cache/group_scales.hpp"
-#include "oriel/cache/row_products.hpp"
+#include "oriel/codec/group_scales.hpp"
+#include "oriel/codec/row_products.hpp"
 #include "oriel/simd/words.hpp"
 
 namespace oriel::inline v0 {
 
-/// `order` and `dot` of rounded_functions where there are products of bytes. A number of 16 bits of
+/// `order` and `dot` of rounded_functions where there are products of bytes. A 16-bit integer of
 /// q, of magnitude 32639 at most, is 256 high + low, of 8 bits each. The sum of a group of channels
 /// is exact, and groups are summed in order, so that a score does not depend on the rows beside.
 template <class Arch, class Codec>
 struct byte_scores {
   static constexpr index group = Codec::group;
-  static_assert(group <= 256, "numbers of 32 bits don't hold larger sums");
+  static_assert(group <= 256, "32-bit integers don't hold larger sums");
 
   /// Rows of q in blocks of as many as `dot` takes at a time: of 16 channels after the other, first
   /// the high bytes, then the low ones, each with a row's 16 bytes in as many quarters as there are
@@ -77,8 +77,8 @@ struct byte_scores {
         auto const add_group = [&](index g) ORIEL_INLINE_LAMBDA {
           words<Arch> total = sum_of(rows, at, q.codes, g);
           if constexpr (offset != 0) {
-            total = subtract_wide<Arch>(total,
-                                        whole<Arch>(broadcast<Arch>(offset) * load<Arch>(sums[g])));
+            total = subtract_wide<Arch>(
+                total, to_integers<Arch>(broadcast<Arch>(offset) * load<Arch>(sums[g])));
           }
           sum = fma<Arch>(to_floats<Arch>(total), load_repeated<Arch, keys>(scale[g] + j), sum);
           if constexpr (Codec::has_zero) {

@@ -2,8 +2,8 @@
 // Codes of 8, 4 or 2 bits, with a scale per token and group of channels.
 #pragma once
 
-#include "oriel/cache/codec.hpp"
-#include "oriel/cache/rounding.hpp"
+#include "oriel/codec/codec.hpp"
+#include "oriel/codec/rounding.hpp"
 
 namespace oriel::inline v0 {
 

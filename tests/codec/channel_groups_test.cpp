@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/channel_groups.hpp"
+#include "oriel/codec/channel_groups.hpp"
 
 #include <gtest/gtest.h>
 

@@ -26,8 +26,8 @@ struct row_slice {
   lines_ahead ahead = {};  ///< what products ask for with each line they read
 };
 
-/// Rows of queries as whole numbers, in blocks as rounded_functions::order writes them: row r is
-/// unit[r] times numbers of 16 bits. A row that is not finite has a unit that is NaN.
+/// Rows of queries as integers, in blocks as rounded_functions::order writes them: row r is
+/// unit[r] times 16-bit integers. A row that is not finite has a unit that is NaN.
 struct rounded_rows {
   std::int16_t const* codes = nullptr;  ///< the block that begins with row r is at r * step
   index step = 0;
@@ -41,7 +41,7 @@ struct rounded_rows {
   }
 };
 
-/// Weights as whole numbers: that of stored row i and group g of channels for row r of queries is
+/// Weights as integers: that of stored row i and group g of channels for row r of queries is
 /// the i-th from codes + r * row_step + g * group_step on.
 struct rounded_weights {
   std::int16_t const* codes = nullptr;
@@ -56,7 +56,7 @@ struct rounded_weights {
   }
 };
 
-/// Products with queries and weights that are rounded to whole numbers, for `compute_choice::fast`.
+/// Products with queries and weights that are rounded to integers, for `compute_choice::fast`.
 ///   group, dims   channels that share a scale; rows must be a multiple of `dims`
 ///   has_zero      do groups have a zero: row i is scale * code + zero
 ///   order    writes `count` queries [dim], of magnitudes up to 32639 and `q_step` apart, as `dot`
@@ -127,7 +127,7 @@ struct row_reader {
   ORIEL_INLINE constexpr bool multiplies(index dim) const noexcept {
     return functions != nullptr && functions->dims > 0 && dim % functions->dims == 0;
   }
-  /// The products with whole numbers over rows of `dim` floats, or null.
+  /// The products with integers over rows of `dim` floats, or null.
   ORIEL_INLINE constexpr rounded_functions const* rounded(index dim) const noexcept {
     rounded_functions const* const all = functions != nullptr ? functions->rounded : nullptr;
     return all != nullptr && dim % all->dims == 0 ? all : nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/word_scores.hpp"
+#include "oriel/codec/word_scores.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 
 #include "coded_rows.hpp"
 #include "each_arch.hpp"
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
 
 namespace oriel::test {
 namespace {
@@ -48,7 +48,7 @@ void expect_codes() {
     });
     EXPECT_EQ(seen, dim);
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 
@@ -103,7 +103,7 @@ void expect_scores() {
       }
     }
   } else {
-    GTEST_SKIP() << "no registers of numbers of 16 bits";
+    GTEST_SKIP() << "no registers of 16-bit integers";
   }
 }
 

@@ -2,7 +2,7 @@
 // Keys quantised per channel over groups of tokens.
 #pragma once
 
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/quantized.hpp"
 
 namespace oriel::inline v0 {
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
-// Products with a codec's rows as whole numbers: queries and weights are rounded to 16 bits, codes
+// Products with a codec's rows as integers: queries and weights are rounded to 16 bits, codes
 // are taken as they are, and a group's scale multiplies a sum of products.
 #pragma once
 
 #include <bit>
 #include <numeric>
 
-#include "oriel/cache/byte_scores.hpp"
-#include "oriel/cache/word_scores.hpp"
+#include "oriel/codec/byte_scores.hpp"
+#include "oriel/codec/word_scores.hpp"
 
 namespace oriel::inline v0 {
 

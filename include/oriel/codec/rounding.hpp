@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// What every codec of whole numbers needs of a row: how far it reaches, and rounding.
+// What every codec of integers needs of a row: how far it reaches, and rounding.
 #pragma once
 
 #include <limits>
@@ -48,10 +48,10 @@ extent extent_of(float const* x, index count) noexcept {
   return all;
 }
 
-/// How a number halfway between two whole ones is rounded.
+/// How a number halfway between two integers is rounded.
 enum class ties { to_even, away };
 
-/// to[i] = f(x[i]) for registers x, cut to [least, most] and rounded to the nearest whole number;
+/// to[i] = f(x[i]) for registers x, cut to [least, most] and rounded to the nearest integer;
 /// NaN becomes `least`.
 template <class Arch, ties Ties = ties::to_even, class F>
 ORIEL_INLINE void whole_numbers(float const* x, index count, float least, float most, float* to,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/cache/coded_products.hpp"
+#include "oriel/codec/coded_products.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,8 +9,8 @@
 #include "coded.hpp"
 #include "dice.hpp"
 #include "each_arch.hpp"
-#include "oriel/cache/ggml.hpp"
-#include "oriel/cache/quantized.hpp"
+#include "oriel/codec/ggml.hpp"
+#include "oriel/codec/quantized.hpp"
 
 namespace oriel::test {
 namespace {
