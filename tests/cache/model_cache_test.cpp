@@ -234,7 +234,7 @@ void follow(std::uint64_t seed, int rounds) {
 
 TEST(ModelCache, DoesToEveryLayerWhatIsDoneToCachesOneByOne) { follow<f32>(1, 150); }
 TEST(ModelCache, DoesSoWithRowsOfACodec) { follow<f16>(2, 60); }
-TEST(ModelCache, DoesSoWithGroupsOfKeys) { follow<kivi_cache<2, 16>>(5, 150); }
+TEST(ModelCache, DoesSoWithGroupsOfKeys) { follow<kivi_cache<4, 16>>(5, 150); }
 
 template <class Model>
 class ModelCacheBytes : public testing::Test {};
@@ -350,7 +350,7 @@ TEST(ModelCacheSizes, NothingOverflows) {
 }
 
 TEST(ModelCacheSizes, NothingOverflowsInGroups) {
-  using model = model_cache<kivi_cache<2>>;
+  using model = model_cache<kivi_cache<4, 16>>;
   std::vector<layer_config> const small{{.head_dim = 1}};
   for (index const huge : {INT64_MAX, INT64_MAX - 63, index{1} << 60}) {
     std::vector<layer_config> const many{{.kv_heads = huge, .head_dim = 1}};

@@ -46,12 +46,21 @@ bool runs(Cpu const& cpu, Arch arch) {
 
 }  // namespace detail
 
-/// Every Arch from SSE2 (or NEON) up to default_arch that the flags of this translation unit allow.
-using compiled_archs = detail::types_of<xsimd::supported_architectures>::type;
-
-/// Of these, the newest of each register width, with FMA and without: what decides how a kernel is
-/// cut. For tests of kernels, which take long to compile; tests of simd/ see them all.
+/// The instruction sets from SSE2 (or NEON) up to default_arch that tests of simd/ see, and those
+/// that tests of kernels see, which take long to compile: the newest of each register width, with
+/// FMA and without, which is what decides how a kernel is cut. ORIEL_TEST_ARCHS: all of these; the
+/// latter only, for both; or `newest`, default_arch alone.
+#if defined(ORIEL_TEST_ARCHS_newest)
+using compiled_archs = testing::Types<oriel::default_arch>;
+using kernel_archs = compiled_archs;
+#else
 using kernel_archs = detail::distinct_of<xsimd::supported_architectures>::type;
+#if defined(ORIEL_TEST_ARCHS_distinct)
+using compiled_archs = kernel_archs;
+#else
+using compiled_archs = detail::types_of<xsimd::supported_architectures>::type;
+#endif
+#endif
 
 struct arch_names {
   template <class Arch>
