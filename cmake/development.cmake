@@ -96,6 +96,7 @@ target_compile_options(oriel_warnings INTERFACE
 # --- the kernels, compiled once ------------------------------------------------------------------
 # The kernels of a call and the products of every codec, for all of our programs that are built for
 # ORIEL_ARCH. The first program to be built waits for all of it.
+set(ORIEL_KERNEL_FLAGS "" CACHE STRING "Further flags of what is compiled once")
 set(oriel_compiled_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
 add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/run_task.cpp"
@@ -103,6 +104,7 @@ add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/rounded_products.cpp")
 target_include_directories(oriel_compiled_once PUBLIC "${oriel_compiled_once}")
 target_link_libraries(oriel_compiled_once PRIVATE oriel::oriel oriel_development)
+target_compile_options(oriel_compiled_once PRIVATE ${ORIEL_KERNEL_FLAGS})
 
 # Lets a target take them from there.
 function(oriel_take_compiled_kernels target)
