@@ -96,7 +96,10 @@ target_compile_options(oriel_warnings INTERFACE
 # --- the kernels, compiled once ------------------------------------------------------------------
 # The kernels of a call and the products of every codec, for all of our programs that are built for
 # ORIEL_ARCH. The first program to be built waits for all of it.
-set(ORIEL_KERNEL_FLAGS "" CACHE STRING "Further flags of what is compiled once")
+set(ORIEL_KERNEL_FLAGS "" CACHE STRING "Further flags of what is compiled once, in a release build")
+set(ORIEL_CALLER_FLAGS -O1 CACHE STRING
+    "Further flags of what only calls it, in a release build: a third of the time to compile")
+set(oriel_calls_kernels $<$<CONFIG:Release>:${ORIEL_CALLER_FLAGS}>)
 set(oriel_compiled_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
 add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/run_task.cpp"
@@ -104,7 +107,7 @@ add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/rounded_products.cpp")
 target_include_directories(oriel_compiled_once PUBLIC "${oriel_compiled_once}")
 target_link_libraries(oriel_compiled_once PRIVATE oriel::oriel oriel_development)
-target_compile_options(oriel_compiled_once PRIVATE ${ORIEL_KERNEL_FLAGS})
+target_compile_options(oriel_compiled_once PRIVATE $<$<CONFIG:Release>:${ORIEL_KERNEL_FLAGS}>)
 
 # Lets a target take them from there.
 function(oriel_take_compiled_kernels target)

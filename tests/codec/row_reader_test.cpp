@@ -6,22 +6,7 @@
 namespace oriel {
 namespace {
 
-static_assert(!row_reader{});
-
-TEST(KvRun, FromSkipsRows) {
-  float room[64];
-  kv_run const run =
-      kv_run{stored_rows::of(room, 4, 3), stored_rows::of(room + 32, -8, 2), 1, 100, 7}.from(2);
-  EXPECT_EQ(run.k.row(0), room + 8);
-  EXPECT_EQ(run.v.row(0), room + 16);
-  EXPECT_EQ(run.k.bytes, 12);
-  EXPECT_EQ(run.v.bytes, 8);
-  EXPECT_EQ(run.head, 1);
-  EXPECT_EQ(run.first, 102);
-  EXPECT_EQ(run.rows, 5);
-  EXPECT_EQ(run.k.float_stride(), 4);
-  EXPECT_EQ(run.v.float_stride(), -8);
-}
+static_assert(!row_reader{} && !row_reader{}.multiplies(32) && row_reader{}.rounded(32) == nullptr);
 
 /// Writes what it is asked for instead of reading.
 void tell(void const* context, row_slice const& rows, float* to) noexcept {
@@ -29,20 +14,30 @@ void tell(void const* context, row_slice const& rows, float* to) noexcept {
     to[i] = *static_cast<float const*>(context) + static_cast<float>(rows.first + i);
   }
 }
-constexpr row_functions telling{tell};
+constexpr rounded_functions integers{.group = 32, .dims = 64};
+constexpr row_functions telling{.read = tell, .dims = 16, .rounded = &integers};
+constexpr row_functions only_telling{.read = tell};
 
-TEST(KvRun, FloatsAreReadInPlaceOrThroughTheReader) {
-  float const room[] = {1.0f, 2.0f, 3.0f, 4.0f};
+TEST(RowReader, ReadsThroughItsFunctionsWithItsContext) {
   float const context = 100.0f;
-  kv_run const run{stored_rows::of(room, 2, 2), {nullptr, 0, 0, {&telling, &context}}, 0, 7, 2};
+  row_reader const reader{&telling, &context};
+  EXPECT_TRUE(reader);
   float to[3] = {};
-  EXPECT_EQ(run.floats(run.k, 2, to), room);
-  EXPECT_EQ(run.from(1).floats(run.from(1).k, 2, to), room + 2);
-  EXPECT_EQ(to[0], 0.0f);
-  EXPECT_EQ(run.floats(run.v, 2, to), to);
+  reader(row_slice{.first = 7, .count = 1, .dim = 2}, to);
   EXPECT_EQ(to[0], 107.0f);
   EXPECT_EQ(to[1], 108.0f);
-  EXPECT_EQ(to[2], 0.0f) << "one row only";
+  EXPECT_EQ(to[2], 0.0f);
+}
+
+TEST(RowReader, MultipliesRowsOfWholeSteps) {
+  row_reader const reader{&telling, nullptr};
+  for (index const dim : {16, 48, 128}) EXPECT_TRUE(reader.multiplies(dim)) << dim;
+  for (index const dim : {1, 33, 120}) EXPECT_FALSE(reader.multiplies(dim)) << dim;
+  EXPECT_EQ(reader.rounded(128), &integers);
+  EXPECT_EQ(reader.rounded(96), nullptr);
+  row_reader const reads{&only_telling, nullptr};
+  EXPECT_FALSE(reads.multiplies(128));
+  EXPECT_EQ(reads.rounded(128), nullptr);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "oriel/codec/row_reader.hpp"
+#include "oriel/cache/kv_run.hpp"
 #include "oriel/simd/arch.hpp"
 #include "oriel/view/overlap.hpp"
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "oriel/codec/group_scales.hpp"
+#include "oriel/codec/rounded_functions.hpp"
 #include "oriel/codec/row_products.hpp"
 #include "oriel/simd/words.hpp"
 

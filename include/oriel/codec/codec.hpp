@@ -7,6 +7,7 @@
 
 #include "oriel/codec/coded_products.hpp"
 #include "oriel/codec/rounded_products.hpp"
+#include "oriel/codec/row_reader.hpp"
 #include "oriel/simd/widen.hpp"
 #include "oriel/view/workspace.hpp"
 

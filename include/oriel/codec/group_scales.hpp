@@ -2,7 +2,7 @@
 // The scales and zeros of rows of codes, apart from the codes.
 #pragma once
 
-#include "oriel/codec/row_reader.hpp"
+#include "oriel/codec/row_slice.hpp"
 #include "oriel/simd/transpose.hpp"
 
 namespace oriel::inline v0 {

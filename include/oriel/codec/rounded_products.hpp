@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "oriel/codec/byte_scores.hpp"
+#include "oriel/codec/code_words.hpp"
 #include "oriel/codec/word_scores.hpp"
 
 namespace oriel::inline v0 {

@@ -5,7 +5,7 @@
 
 #include <type_traits>
 
-#include "oriel/codec/row_reader.hpp"
+#include "oriel/codec/row_slice.hpp"
 #include "oriel/simd/transpose.hpp"
 #include "oriel/simd/widen.hpp"
 

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "oriel/codec/row_reader.hpp"
+#include "oriel/cache/kv_run.hpp"
 #include "oriel/simd/prefetch.hpp"
 #include "oriel/simd/vec.hpp"
 

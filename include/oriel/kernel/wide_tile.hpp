@@ -2,7 +2,7 @@
 // Stored rows as floats, for the row-lane kernel.
 #pragma once
 
-#include "oriel/codec/row_reader.hpp"
+#include "oriel/cache/kv_run.hpp"
 #include "oriel/kernel/tile_shape.hpp"
 #include "oriel/view/workspace.hpp"
 
