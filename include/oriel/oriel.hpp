@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // oriel: CPU attention over key/value caches. Depends on the standard library and xsimd. A reader
-// goes from here to attention/attend.hpp, tasks.hpp, attend_block.hpp, attend_tiles.hpp and
-// absorb_tile.hpp, then to kernel/flash_tile.hpp and tile_gemm.hpp.
+// goes from here to attention/attend.hpp, tasks.hpp, partition.hpp, attend_block.hpp,
+// attend_tiles.hpp and absorb_tile.hpp, then to kernel/tile_kernel.hpp, flash_tile.hpp and
+// tile_gemm.hpp.
 #pragma once
 
 #include "oriel/attention/advise.hpp"

@@ -55,7 +55,7 @@ TEST(Partition, FewerSplitsThanShares) {
       for (walk_of_blocks walk(batch, shares.share); walk.next();) {
         if (walk.at().split >= 0) ++splits;
       }
-      EXPECT_LT(splits, detail::parts_per_worker * workers) << c.name();
+      EXPECT_LT(splits, detail::shares_per_worker * workers) << c.name();
       EXPECT_LE(shares.tasks, detail::tasks_per_worker * workers) << c.name();
     }
   }

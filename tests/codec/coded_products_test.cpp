@@ -24,7 +24,7 @@ template <class Arch>
 [[gnu::noinline]] void plain_dot(float const* floats, index count, index dim, float const* q,
                                  index step, int rows, float* to) {
   float_rows<Arch> const plain{floats, dim, count, dim};
-  in_row_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
+  in_query_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
     dot_rows<Arch, Rows>(plain, q + r * step, step, to + r * room, room);
   });
 }

@@ -39,9 +39,9 @@ TYPED_TEST(EachArch, RoundsAndCuts) {
   std::vector<float> const away{1, 2, 3, -1, -2, -3, 0, 0, 7, 7, -8, -8, -8, 7};
   auto const same = [](vec<arch> t) { return t; };
   std::vector<float> got(x.size());
-  whole_numbers<arch>(x.data(), std::ssize(x), -8.0f, 7.0f, got.data(), same);
+  round_to_integers<arch>(x.data(), std::ssize(x), -8.0f, 7.0f, got.data(), same);
   EXPECT_EQ(got, even);
-  whole_numbers<arch, ties::away>(x.data(), std::ssize(x), -8.0f, 7.0f, got.data(), same);
+  round_to_integers<arch, ties::away>(x.data(), std::ssize(x), -8.0f, 7.0f, got.data(), same);
   EXPECT_EQ(got, away);
 }
 

@@ -17,10 +17,11 @@ TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 TEST(InRowBlocks, CoversEachRow) {
   for (int count = 1; count <= 8; ++count) {
     int next = 0;
-    in_row_blocks<default_arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int first) {
-      EXPECT_EQ(first, next);
-      next = first + Rows;
-    });
+    in_query_blocks<default_arch>(count,
+                                  [&]<int Rows>(std::integral_constant<int, Rows>, int first) {
+                                    EXPECT_EQ(first, next);
+                                    next = first + Rows;
+                                  });
     EXPECT_GE(next, count);
     EXPECT_LE(next, count + 3);
   }

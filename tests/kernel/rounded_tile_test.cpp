@@ -24,14 +24,14 @@ TEST(RoundedTile, TakesNothingForNoRows) {
 }
 
 TEST(RoundedTile, TheLargestNumberIsAllUnits) {
-  auto const of = whole_scale::up_to<arch>(broadcast<arch>(2.0f));
+  auto const of = integer_scale::up_to<arch>(broadcast<arch>(2.0f));
   EXPECT_EQ(of.factor, largest_code / 2.0f);
   EXPECT_EQ(of.unit, 2.0f / largest_code);
-  auto const none = whole_scale::up_to<arch>(broadcast<arch>(0.0f));
+  auto const none = integer_scale::up_to<arch>(broadcast<arch>(0.0f));
   EXPECT_LE(none.unit, 1e-38f);
   EXPECT_TRUE(std::isfinite(none.factor));
-  EXPECT_TRUE(std::isfinite(whole_scale::up_to<arch>(broadcast<arch>(1e-44f)).factor));
-  EXPECT_TRUE(std::isnan(whole_scale::up_to<arch>(broadcast<arch>(infinity)).unit));
+  EXPECT_TRUE(std::isfinite(integer_scale::up_to<arch>(broadcast<arch>(1e-44f)).factor));
+  EXPECT_TRUE(std::isnan(integer_scale::up_to<arch>(broadcast<arch>(infinity)).unit));
 }
 
 /// What channel d of row r is among eight rows in the order of int8: that of byte_scores, elsewhere

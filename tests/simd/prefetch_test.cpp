@@ -10,8 +10,8 @@ TEST(Prefetch, OfAnyAddressIsHarmless) {
   for (std::uintptr_t const at : {std::uintptr_t{0}, std::uintptr_t{1}, ~std::uintptr_t{0}}) {
     prefetch_l2(at);
     prefetch_l1(at);
-    lines_ahead{at, at}.ask(this);
-    lines_ahead{at, at}.ask_l2(this);
+    lines_ahead{at, at}.prefetch(this);
+    lines_ahead{at, at}.prefetch_to_l2(this);
   }
 }
 

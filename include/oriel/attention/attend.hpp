@@ -10,7 +10,8 @@ namespace oriel::inline v0 {
 
 /// Runs tasks: `run(n, f)` calls f(task, worker) once for every task < n, from at most workers()
 /// threads with different worker numbers below workers(), and returns when all have ended. It must
-/// not throw, as attend is noexcept; one whose caller only waits can't run on its own threads.
+/// not throw, as attend is noexcept. Where the caller of run() only waits for other threads, attend
+/// must not be called from one of those: it would wait for itself.
 // clang-format off
 template <class E>
 concept executor = requires(E& e, index n, void (*f)(index, index)) {
@@ -51,7 +52,7 @@ status attend(attend_plan const& plan, attention_batch const& batch, workspace m
               Executor&& on = Executor{}) noexcept {
   if (status s = check<Arch>(plan, batch, memory); !s.ok()) return s;
   if (on.workers() > plan.workers) {
-    return {errc::plan, "plan: the executor has more workers than it was made for"};
+    return {errc::plan, "plan: made for fewer workers than the executor has"};
   }
   for (phase const part : phases) {
     index const count = tasks<Arch>(plan, batch, part);
@@ -69,7 +70,8 @@ status attend(attend_plan const& plan, attention const& call, workspace memory,
   return attend<Arch>(plan, attention_batch(call), memory, on);
 }
 
-/// The same with a plan for this one call: needs workspace_bytes(batch, on.workers()) bytes.
+/// The same with a plan for this one call: needs workspace_bytes(batch, on.workers()) bytes. The
+/// checks run twice (over pages: O(pages)), so a loop over tokens should keep a plan.
 template <class Arch = default_arch, executor Executor = serial const>
 status attend(attention_batch const& batch, workspace memory, Executor&& on = Executor{}) noexcept {
   if (status s = check<Arch>(batch); !s.ok()) return s;

@@ -81,9 +81,9 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
 }
 
 /// The state of row tile `i` of a group from its kernel, which has attended to `leaves`, in `to`.
-/// A value that a row doesn't see has the weight 0 there, which leaves NaN of one that is not
-/// finite: such rows attend again, each alone, where nothing is read that it doesn't see. That
-/// takes a register of rows for each; not for rows whose l is NaN, as no value enters it.
+/// The weight 0 of a value that a row doesn't see makes NaN of one that is not finite. Rows with
+/// such sums attend again, each alone, where nothing is read that it doesn't see. Rows whose l is
+/// NaN are left: that is of their own scores.
 template <class Arch, tile_kernel<Arch> Kernel>
 void end_tile(Kernel& kernel, worker_scratch<Arch>& scratch, attention const& call,
               tile_group const& g, int i, key_ranges const& leaves,

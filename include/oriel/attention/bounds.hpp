@@ -20,7 +20,7 @@ struct attend_bounds {
   index head_dim = 0;
   index chosen_blocks = 0;  ///< that a row of a selector chooses at most; 0: no selector
   std::optional<index> v_dim = std::nullopt;  ///< head_dim unless given
-  bool coded = false;     ///< are keys or values stored otherwise than as floats?
+  bool coded = false;     ///< are any keys or values not fp32 (bf16, f16, codes)?
   bool narrow_q = false;  ///< are queries bf16 or f16?
 
   ORIEL_INLINE constexpr index value_dim() const noexcept { return v_dim ? *v_dim : head_dim; }

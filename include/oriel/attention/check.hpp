@@ -151,7 +151,19 @@ status check_inputs(attention const& call) noexcept {
   return {};
 }
 
-/// ok, or the first rule that a call breaks. Cost O(terms of the mask and their lists), and what
+/// ok, or the first rule that a call breaks:
+///
+///   q, kv              errc::shape, memory, alignment, heads, position, and what the source says
+///                      of itself
+///   mask, score,       errc::mask, score, select; of the lists that they refer to,
+///   select             errc::shape, heads, memory, alignment, position
+///   scale              not finite, also once it is in base 2: errc::shape
+///   sink_logits        neither empty nor one per query head: errc::heads
+///   what is evicted    the mask reaches kv.lost(): errc::evicted
+///   out, lse,          errc::shape, heads, memory, alignment; errc::alias where rows overlap each
+///   lse_sink           other, another output or an input
+///
+/// Cost O(terms of the mask and their lists), and what
 /// check() and overlaps() of the source cost: for `paged`, O(its pages).
 template <class Arch = default_arch>
 status check(attention const& call) noexcept {

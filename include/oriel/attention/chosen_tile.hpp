@@ -38,7 +38,7 @@ void choose_blocks(attention const& call, index head, row_tile const& rows, int 
 struct chosen_tile {
   choices own;
   int dense = 0;
-  index block = INT64_MIN;   ///< the last one that was asked for: no block has that number
+  index block = INT64_MIN;   ///< that takers_of was last asked for; none yet: INT64_MIN
   std::uint64_t takers = 0;  ///< rows that see it
 
   /// The rows that see block `now`; blocks are asked for in ascending order.

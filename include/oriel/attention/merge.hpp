@@ -61,12 +61,14 @@ status merge(std::span<partial const> parts, output_view out,
     if (status s = check(value, part_rules); !s.ok()) return {s.code, s.what, part};
     if (status s = check(weight, part_rules); !s.ok()) return {s.code, s.what, part};
     if (value.tokens != out.tokens || weight.tokens != out.tokens) {
-      return {errc::shape, "parts: out.tokens and lse.tokens must equal out.tokens", part};
+      return {errc::shape, "parts: a part's out.tokens and lse.tokens must equal those of out",
+              part};
     }
     if (value.heads != out.heads || weight.heads != out.heads) {
-      return {errc::heads, "parts: out.heads and lse.heads must equal out.heads", part};
+      return {errc::heads, "parts: a part's out.heads and lse.heads must equal those of out", part};
     }
-    if (value.dim != out.dim) return {errc::shape, "parts: out.dim must equal out.dim", part};
+    if (value.dim != out.dim)
+      return {errc::shape, "parts: a part's out.dim must equal that of out", part};
     if (weight.dim != 1) return {errc::shape, "parts: lse.dim must be 1", part};
     auto const same = [](auto const& a, auto const& b) {
       return a.data == b.data && a.token_stride == b.token_stride && a.head_stride == b.head_stride;

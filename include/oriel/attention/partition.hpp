@@ -190,7 +190,7 @@ partition cut(attend_plan const& plan, attention_batch const& batch) noexcept {
     return p;
   }
   while (walk.next()) p.total = saturating_add(p.total, walk.at().cost);
-  p.share = max_of(p.total / (parts_per_worker * plan.workers), 1);
+  p.share = max_of(p.total / (shares_per_worker * plan.workers), 1);
   p.tasks = min_of(p.total, tasks_per_worker * plan.workers);
   return p;
 }

@@ -25,8 +25,8 @@ struct attend_plan {
 
 namespace detail {
 
-/// Parts per worker that no row tile should exceed: a larger one is cut into its leaves.
-inline constexpr index parts_per_worker = 4;
+/// Shares per worker, which no row tile should exceed: a larger one is cut into its leaves.
+inline constexpr index shares_per_worker = 4;
 
 /// Bytes of one leaf's state of `rows` rows.
 template <class Arch>
@@ -42,7 +42,8 @@ ORIEL_INLINE constexpr index leaves_within(index keys) noexcept { return keys / 
 }  // namespace detail
 
 /// A plan for calls up to `bounds` on up to `workers` workers. Its check() tells of bounds that
-/// are invalid (errc::heads, errc::shape) and of workers < 1 (errc::plan).
+/// are invalid, or need more than the address space (errc::heads, errc::shape), and of workers
+/// outside of [1, 65536] (errc::plan).
 template <class Arch = default_arch>
 attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept {
   attend_plan plan{.bounds = bounds, .workers = workers, .tile_rows = tile_shape<Arch>::rows};
@@ -74,7 +75,7 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
   plan.worker_bytes = worker.used();
   if (workers > 1) {
     // Only tiles above a fair share of the work are cut into leaves: fewer than there are shares.
-    index const most_split = detail::parts_per_worker * workers - 1;
+    index const most_split = detail::shares_per_worker * workers - 1;
     index const rows = saturating_mul(bounds.q_len, heads.group());
     index const sequences = min_of(bounds.sequences, rows);
     auto const bytes = [&](index tile_rows) {
@@ -93,7 +94,7 @@ attend_plan plan_attend(attend_bounds const& bounds, index workers = 1) noexcept
 }
 
 /// Bytes of workspace that attend(batch, memory, on) needs on up to `workers` workers: those of a
-/// plan for this batch alone; 0 where there is none.
+/// plan for this batch alone; 0 for sizes that no plan takes, INT64_MAX where they overflow.
 template <class Arch = default_arch>
 index workspace_bytes(attention_batch const& batch, index workers = 1) noexcept {
   return plan_attend<Arch>(bounds_of(batch), workers).workspace_bytes();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Row tiles that share key tiles, and what they ask the memory for meanwhile.
+// Row tiles that share key tiles, and what they prefetch meanwhile.
 #pragma once
 
 #include "oriel/attention/chosen_tile.hpp"
@@ -53,8 +53,8 @@ ORIEL_INLINE stored_rows group_rows(element_view<Void> const& of, index token, i
   });
 }
 
-/// What row tile `i` of a group may ask for while it absorbs its last keys: as keys, the queries of
-/// the tile after the group that takes its place next, and as values, where its results will go.
+/// What row tile `i` of a group prefetches while it absorbs its last keys, in the form of a run: as
+/// keys the queries of the row tile that takes its place next, as values the lines of its results.
 ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i) noexcept {
   row_tile const& own = g.rows[i];
   bool const side_by_side =
@@ -67,8 +67,8 @@ ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i
           group_rows(call.out, own.token(0), head, own.group, tokens), g.head[i], 0, tokens};
 }
 
-/// What row tile `i` of a group may ask the memory for while it absorbs the key tile `keys`: its
-/// part of the next key tile.
+/// What row tile `i` of a group prefetches while it absorbs the key tile `keys`: its part of the
+/// next key tile.
 ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
                               range keys) noexcept {
   index const tile = next_tile(g.any, keys.end);

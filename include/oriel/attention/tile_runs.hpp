@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// The runs of a source that a tile reads, and what it asks the memory for meanwhile.
+// The runs of a source that a tile reads, and what it prefetches meanwhile.
 #pragma once
 
 #include "oriel/cache/source.hpp"
@@ -60,10 +60,10 @@ ORIEL_INLINE range held_part(any_source const& kv, range keys) noexcept {
 /// Fewer rows at a time cost more than requests that go astray.
 inline constexpr index fewest_rows = 16;
 
-/// Calls f(part) for the parts of a run, each with what to ask for while its keys or values (`of`)
-/// are read: `bytes` further on in the order of reading, wherever that lies. A part is short enough
-/// that one prefetch distance serves all of its rows, but for strides that change and the last of
-/// few.
+/// Calls f(part) for the parts of a run, each with what to prefetch while its keys or values (`of`)
+/// are read: `bytes` further on in the order of reading, wherever that lies. A part is so short
+/// that one distance serves all of its rows, except where strides change or fewer than fewest_rows
+/// are left.
 template <class F>
 ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run run,
                            stored_rows kv_run::*of, lines_ahead bytes, F&& f) noexcept {
@@ -94,7 +94,7 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
   }
 }
 
-/// Calls f(part) for a few rows of a run at a time, and before each asks for as many of what is
+/// Calls f(part) for a few rows of a run at a time, and before each prefetches as many of what is
 /// read next, in several streams: of its values, or of the next tile's keys.
 template <class Fetch, class F>
 ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_run const& run,

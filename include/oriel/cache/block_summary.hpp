@@ -77,7 +77,6 @@ struct bounds_of_keys {
 template <class Kind>
 class block_summary {
  public:
-  using is_cache = void;
   using kind = Kind;
 
   ORIEL_INLINE static constexpr index required_bytes(block_shape const& shape) noexcept {

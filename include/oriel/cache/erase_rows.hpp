@@ -12,13 +12,19 @@ namespace oriel::inline v0 {
 namespace detail {
 
 /// The rows of tokens [erased.end, tokens) to where those from erased.begin on lie, each key
-/// rotated to its new position where `by` says so. k(token), v(token) are views of one token.
+/// rotated in `memory` to its new position where `by` says so. k(token), v(token) are views of one
+/// token.
 template <class Arch, class K, class V>
 void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
-               rotation_scratch const& scratch) noexcept {
+               workspace memory) noexcept {
   index const n = erased.size();
   if (n == 0) return;
-  if (by != nullptr) by->template angles<Arch>(-n, scratch.angles);
+  rotation_scratch scratch;
+  if (by != nullptr) {
+    carver carve(memory.bytes.data());
+    scratch = rotation_scratch::carve(carve, k(erased.begin).dim);
+    by->template angles<Arch>(-n, scratch.angles);
+  }
   auto const move = [](storage_view const& from, storage_view const& to, index head) {
     std::memmove(to.bytes().row(0, head), from.bytes().row(0, head),
                  static_cast<std::size_t>(to.row_bytes));
@@ -87,9 +93,6 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
     return footprint(k).meets(scratch) || footprint(v).meets(scratch);
   };
   if (status s = detail::check_rotation_beside(by, memory, meets, k.dim); !s.ok()) return s;
-  carver carve(memory.bytes.data());
-  detail::rotation_scratch const scratch =
-      by != nullptr ? detail::rotation_scratch::carve(carve, k.dim) : detail::rotation_scratch{};
   detail::move_rows<Arch>(
       k.tokens, erased,
       [&](index t) {
@@ -98,7 +101,7 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
       [&](index t) {
         return v.slice({t, t + 1});
       },
-      by, scratch);
+      by, memory);
   return {};
 }
 
@@ -123,14 +126,10 @@ status erase_rows(page_pool const& pool, integers table, index tokens, range era
     return false;
   };
   if (status s = detail::check_rotation_beside(by, memory, meets, pool.k.dim); !s.ok()) return s;
-  carver carve(memory.bytes.data());
-  detail::rotation_scratch const scratch = by != nullptr
-                                               ? detail::rotation_scratch::carve(carve, pool.k.dim)
-                                               : detail::rotation_scratch{};
   auto const row = [&](index t) { return range{t % size, t % size + 1}; };
   detail::move_rows<Arch>(
       tokens, erased, [&](index t) { return pool.k_page(table[t / size]).slice(row(t)); },
-      [&](index t) { return pool.v_page(table[t / size]).slice(row(t)); }, by, scratch);
+      [&](index t) { return pool.v_page(table[t / size]).slice(row(t)); }, by, memory);
   return {};
 }
 

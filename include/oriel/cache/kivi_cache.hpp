@@ -32,7 +32,7 @@ class kivi_cache {
 
  public:
   using is_cache = void;
-  using k_groups = channel_groups<Bits, Group, Parameter>;
+  using key_groups = token_groups<Bits, Group, Parameter>;
   using v_codec = quantized<Bits, Group, true, Parameter>;
   struct codecs {};                      ///< that have no state
   static constexpr index group = Group;  ///< tokens that are stored, and given up, together
@@ -290,7 +290,7 @@ class kivi_cache {
               stored_rows::of(at_.float_v(head, position), v_dim, v_dim), head, position,
               min_of(at_.end - position, at_.floats.slots_from(float_slot(position)))};
     }
-    row_reader const of_keys{&k_groups::template table<Arch>, nullptr};
+    row_reader const of_keys{&key_groups::template table<Arch>, nullptr};
     return {{at_.key(head, position), at_.key_bytes(), at_.key_bytes(), of_keys},
             {at_.value(head, position), at_.value_bytes(), at_.value_bytes(),
              reader_of<Arch, v_codec>(nullptr)},

@@ -8,7 +8,7 @@
 #include "oriel/cache/rope.hpp"
 #include "oriel/cache/row_ring.hpp"
 #include "oriel/cache/stored_view.hpp"
-#include "oriel/codec/channel_groups.hpp"
+#include "oriel/codec/token_groups.hpp"
 
 namespace oriel::inline v0::detail {
 
@@ -16,7 +16,7 @@ namespace oriel::inline v0::detail {
 /// the newest rows as floats, in a ring of their own. Nothing is checked here.
 template <int Bits, int Group, class Parameter>
 struct kivi_rows {
-  using keys = channel_groups<Bits, Group, Parameter>;
+  using keys = token_groups<Bits, Group, Parameter>;
   using values = quantized<Bits, Group, true, Parameter>;
 
   cache_shape shape = {};

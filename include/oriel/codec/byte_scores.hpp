@@ -26,28 +26,28 @@ struct byte_scores {
   /// keys for it.
   static void order(std::int16_t const* q, index q_step, index dim, int count,
                     std::int16_t* to) noexcept {
-    in_ones_twos_fours(
-        count, [&]<int Rows>(std::integral_constant<int, Rows>, int first) ORIEL_INLINE_LAMBDA {
-          auto* out = reinterpret_cast<std::int8_t*>(to + first * q_step);
-          for (index d = 0; d < dim; d += 16, out += 128) {
-            for (int quarter = 0; quarter < 4; ++quarter) {
-              std::int16_t const* const from = q + (first + quarter / (4 / Rows)) * q_step + d;
-              for (int i = 0; i < 16; ++i) {
-                auto const low = static_cast<std::int8_t>(from[i]);
-                out[quarter * 16 + i] = static_cast<std::int8_t>((from[i] - low) / 256);
-                out[64 + quarter * 16 + i] = low;
-              }
-            }
+    in_ones_twos_fours(count, [&]<int Queries>(std::integral_constant<int, Queries>,
+                                               int first) ORIEL_INLINE_LAMBDA {
+      auto* out = reinterpret_cast<std::int8_t*>(to + first * q_step);
+      for (index d = 0; d < dim; d += 16, out += 128) {
+        for (int quarter = 0; quarter < 4; ++quarter) {
+          std::int16_t const* const from = q + (first + quarter / (4 / Queries)) * q_step + d;
+          for (int i = 0; i < 16; ++i) {
+            auto const low = static_cast<std::int8_t>(from[i]);
+            out[quarter * 16 + i] = static_cast<std::int8_t>((from[i] - low) / 256);
+            out[64 + quarter * 16 + i] = low;
           }
-        });
+        }
+      }
+    });
   }
 
-  /// The scores of Rows rows of q.
-  template <int Rows, index Channels>
+  /// The scores of Queries rows of q.
+  template <int Queries, index Channels>
   ORIEL_INLINE static void dot(row_slice const& rows, rounded_rows const& q, float* to,
                                index to_step) noexcept {
-    constexpr int in_register = 4 / Rows;  // keys in a register
-    constexpr int keys = 4 * in_register;  // keys of four registers, which are summed at a time
+    constexpr int in_register = 4 / Queries;  // keys in a register
+    constexpr int keys = 4 * in_register;     // keys of four registers, which are summed at a time
     constexpr index most_groups = (Channels > 0 ? Channels : max_coded_dim) / group;
     index const groups = (Channels > 0 ? Channels : rows.dim) / group;
 
@@ -91,8 +91,8 @@ struct byte_scores {
         } else {
           for (index g = 0; g < groups; ++g) add_group(g);
         }
-        write_products<Arch, Rows>(sum * load<Arch>(unit), to + i + j, to_step,
-                                   min_of(keys, part.count - j));
+        write_products<Arch, Queries>(sum * load<Arch>(unit), to + i + j, to_step,
+                                      min_of(keys, part.count - j));
       }
     }
   }
@@ -121,7 +121,8 @@ struct byte_scores {
           std::byte const* from[Keys];
           for (int k = 0; k < Keys; ++k) from[k] = at[n][k] + Codec::code_byte(c);
           if (p == 0) {  // for most lines several times: some requests are dropped, and fewer were
-            for (int k = 0; k < Keys; ++k) rows.ahead.ask_l2(from[k]);  // slower (Emerald Rapids)
+            for (int k = 0; k < Keys; ++k)
+              rows.ahead.prefetch_to_l2(from[k]);  // slower (Emerald Rapids)
           }
           constexpr int per_byte = 8 / Codec::code_bits;
           code[p] = unsigned_codes<Arch, Codec::code_bits, Codec::code_is_signed>(

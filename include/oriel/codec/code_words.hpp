@@ -57,10 +57,10 @@ struct code_words {
     return {at(0), at(parts - 1)};
   }
   /// Prefetches a line ahead of the chunk of codes from channel d on, with its first register. A
-  /// core drops most of many requests at once (Zen 4), so each chunk asks for its own.
+  /// core drops most of many requests at once (Zen 4), so each chunk prefetches its own.
   template <int I>
-  ORIEL_INLINE static void ask(row_slice const& rows, std::byte const* row, index d) noexcept {
-    if (I == 0) rows.ahead.ask_l2(row + Codec::code_byte(d));
+  ORIEL_INLINE static void prefetch(row_slice const& rows, std::byte const* row, index d) noexcept {
+    if (I == 0) rows.ahead.prefetch_to_l2(row + Codec::code_byte(d));
   }
 };
 

@@ -15,7 +15,8 @@ namespace oriel::inline v0 {
 
 /// A codec says how a row of `dim` floats is stored.
 ///
-///   row_bytes(dim)               bytes of a stored row
+///   row_bytes(dim)               bytes of a stored row, constexpr; one of max_coded_dim floats is
+///                                put on the stack
 ///   encode(row, dim, head, to)   writes one row of kv head `head`
 ///   read(rows, to)               writes the floats of stored rows, [count, dim]; row by row, each
 ///                                the same whatever is read with it

@@ -24,7 +24,7 @@ ORIEL_INLINE constexpr index parameters_of([[maybe_unused]] index dim) noexcept 
 
 /// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
 /// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
-/// Each chunk asks for lines further on: a core drops most of many requests at once (Zen 4).
+/// Each chunk prefetches lines further on: a core drops most of many requests at once (Zen 4).
 /// `parameters` are those of all rows. Rows have `Channels` floats, so that a compiler knows where
 /// each register lies, or 0: as many as row_slice::dim says.
 template <class Arch, class Codec, index Channels = 0>
@@ -50,7 +50,7 @@ class coded_rows {
   template <int I>
   ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
     if constexpr (I == 0) {
-      ahead_.ask(row.data + Codec::begins(d));
+      ahead_.prefetch(row.data + Codec::begins(d));
     }
     return Codec::template get<Arch, I>(row, dim, d);
   }
@@ -87,7 +87,7 @@ struct coded_products {
   /// most models have where a register is the widest.
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
-  /// f<Rows>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
+  /// f<Queries>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
   /// time, after the first n.
   template <class F>
   ORIEL_INLINE static void in_parts(row_slice const& rows, int count, F&& f) noexcept {
@@ -100,9 +100,9 @@ struct coded_products {
     }
     for_each_part<0>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
       if (count == 2) return f.template operator()<2>(part, done, 0);
-      in_row_blocks<Arch>(count,
-                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                              ORIEL_INLINE_LAMBDA { f.template operator()<Rows>(part, done, r); });
+      in_query_blocks<Arch>(
+          count, [&]<int Queries>(std::integral_constant<int, Queries>, int r)
+                     ORIEL_INLINE_LAMBDA { f.template operator()<Queries>(part, done, r); });
     });
   }
   template <index Channels, class F>
@@ -132,14 +132,14 @@ struct coded_products {
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, index q_step,
                                       int count, float* to, index to_step) noexcept {
-  auto const products = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
-                                                      int r) ORIEL_INLINE_LAMBDA {
+  auto const products = [&]<int Queries, index Channels>(some_rows<Channels> const& part,
+                                                         index done, int r) ORIEL_INLINE_LAMBDA {
     float const* const some = q + r * q_step;
     float* const out = to + r * to_step + done;
-    if constexpr (Rows == 1 && Channels > 0) {
+    if constexpr (Queries == 1 && Channels > 0) {
       dot_row<Arch, Channels / lanes<Arch>>(part, some, out);
     } else {
-      dot_rows<Arch, Rows>(part, some, q_step, out, to_step);
+      dot_rows<Arch, Queries>(part, some, q_step, out, to_step);
     }
   };
   in_parts(rows, count, products);
@@ -148,13 +148,13 @@ void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, ind
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::add(row_slice const& rows, float const* weight, index weight_step,
                                       int count, float* acc, index acc_step) noexcept {
-  auto const sums = [&]<int Rows, index Channels>(some_rows<Channels> const& part, index done,
-                                                  int r) ORIEL_INLINE_LAMBDA {
-    constexpr int wide = value_registers<Arch, Rows>;
+  auto const sums = [&]<int Queries, index Channels>(some_rows<Channels> const& part, index done,
+                                                     int r) ORIEL_INLINE_LAMBDA {
+    constexpr int wide = value_registers<Arch, Queries>;
     auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
                                      index d) ORIEL_INLINE_LAMBDA {
-      add_rows<Arch, Rows, Wide>(part, weight + r * weight_step + done, weight_step,
-                                 acc + r * acc_step, acc_step, d, lanes<Arch>);
+      add_rows<Arch, Queries, Wide>(part, weight + r * weight_step + done, weight_step,
+                                    acc + r * acc_step, acc_step, d, lanes<Arch>);
     };
     index d = 0;
     for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {

@@ -35,7 +35,7 @@ struct ggml_blocks {
       float code[block];
       float const factor = scale == 0.0f || !x.finite ? 0.0f : 1.0f / scale;
       if constexpr (Bits == 8) {
-        whole_numbers<Arch, ties::away>(
+        round_to_integers<Arch, ties::away>(
             row + at, block, -127.0f, 127.0f, code,
             [&](vec<Arch> from) ORIEL_INLINE_LAMBDA { return from * broadcast<Arch>(factor); });
         for (index i = 0; i < block; ++i) {

@@ -66,7 +66,7 @@ struct linear {
     }
     vec<Arch> const from = broadcast<Arch>(of.zero);
     vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
-    whole_numbers<Arch>(x, count, 0.0f, most, code, [&](vec<Arch> at) ORIEL_INLINE_LAMBDA {
+    round_to_integers<Arch>(x, count, 0.0f, most, code, [&](vec<Arch> at) ORIEL_INLINE_LAMBDA {
       return divide<Arch>(at - from, step);
     });
     return of;
@@ -76,7 +76,7 @@ struct linear {
   static constexpr float most = static_cast<float>((1 << Bits) - 1);
 };
 
-/// The same without a zero: x ~ scale * code, code from -(2^(Bits-1) - 1) on, scale = max |x| /
+/// The same without a zero: x ~ scale * code, codes up to +-(2^(Bits-1) - 1), scale = max |x| /
 /// (2^(Bits-1) - 1).
 template <int Bits, class Parameter>
 struct symmetric {
@@ -91,8 +91,9 @@ struct symmetric {
       of.scale = std::numeric_limits<float>::quiet_NaN();
     }
     vec<Arch> const step = broadcast<Arch>(of.scale > 0.0f ? of.scale : infinity);
-    whole_numbers<Arch>(x, count, -most, most, code,
-                        [&](vec<Arch> at) ORIEL_INLINE_LAMBDA { return divide<Arch>(at, step); });
+    round_to_integers<Arch>(x, count, -most, most, code, [&](vec<Arch> at) ORIEL_INLINE_LAMBDA {
+      return divide<Arch>(at, step);
+    });
     return of;
   }
 
@@ -110,8 +111,7 @@ struct symmetric {
 ///         holds as a denormal, below 2^-14, has an error of 2^-25 that counts once per code unit.
 /// Other   a group that holds an infinity or a NaN, or whose scale or zero is not finite as a
 ///         Parameter, reads as NaN. A group of zeros reads as 0.
-/// Bits    of what is read are the same on every instruction set but for a float zero on those
-///         without FMA.
+/// Same bits  on every instruction set, but for a float zero on those without FMA.
 template <int Bits, int Group, bool ZeroPoint, class Parameter>
 struct quantized {
   static_assert(Group % 16 == 0 && Group > 0);

@@ -83,16 +83,16 @@ struct rounded_products {
   /// Channels that a compiler knows, as most models have them.
   static constexpr index usual = lanes<Arch> == 16 && 128 % dims == 0 ? 128 : 0;
 
-  /// The sums of Wide registers of codes, from the First of those from channel d on, for Rows rows
-  /// of weights: two rows of codes at a time.
-  template <int Rows, int First, int Wide>
+  /// The sums of Wide registers of codes, from the First of those from channel d on, for Queries
+  /// rows of weights: two rows of codes at a time.
+  template <int Queries, int First, int Wide>
   ORIEL_INLINE static void add_some(row_slice const& rows, rounded_weights const& weights,
                                     std::int32_t* acc, index acc_step, index d) noexcept {
-    words<Arch> low[Rows][Wide];
-    words<Arch> high[Rows][Wide];
+    words<Arch> low[Queries][Wide];
+    words<Arch> high[Queries][Wide];
     acc += d + First * word_lanes<Arch>;
     auto const each = [&](auto&& f) ORIEL_INLINE_LAMBDA {
-      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+      unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
         unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
           f(acc + r * acc_step + j * word_lanes<Arch>, low[r][j], high[r][j]);
         });
@@ -105,17 +105,17 @@ struct rounded_products {
     constexpr int end = First + Wide - 1;
     index const first = code::template places_of<First % chunk>(d + First / chunk * step).first;
     index const last = code::template places_of<end % chunk>(d + end / chunk * step).last;
-    std::int16_t const* next[Rows];
-    for (int r = 0; r < Rows; ++r) next[r] = weights.at(r, first);
+    std::int16_t const* next[Queries];
+    for (int r = 0; r < Queries; ++r) next[r] = weights.at(r, first);
     index apart = weights.group_step;
-    std::int16_t alone[Rows][(end / chunk + 1) * step / group + 2][2];
+    std::int16_t alone[Queries][(end / chunk + 1) * step / group + 2][2];
     ORIEL_ROLLED
     for (index i = 0; i < rows.count; i += 2) {
       std::byte const* const one = rows.data + i * rows.stride;
       std::byte const* two = one + rows.stride;
       if (i + 1 == rows.count) {  // the weights of a second row would be those of others
         two = one;
-        for (int r = 0; r < Rows; ++r) {
+        for (int r = 0; r < Queries; ++r) {
           for (index g = 0; g <= last - first; ++g) {
             alone[r][g][0] = next[r][g * apart];
             alone[r][g][1] = 0;
@@ -127,14 +127,14 @@ struct rounded_products {
       auto const add = [&]<int J>() ORIEL_INLINE_LAMBDA {
         constexpr int n = First + J;
         index const from = d + n / chunk * step;
-        code::template ask<n % chunk>(rows, one, from);
-        code::template ask<n % chunk>(rows, two, from);
+        code::template prefetch<n % chunk>(rows, one, from);
+        code::template prefetch<n % chunk>(rows, two, from);
         words<Arch> const x = code::template get<n % chunk>(one, from);
         words<Arch> const y = code::template get<n % chunk>(two, from);
         words<Arch> const a = interleave_low<Arch>(x, y);
         words<Arch> const b = interleave_high<Arch>(x, y);
         auto const at = code::template places_of<n % chunk>(from);
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+        unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
           std::int16_t const* const weight = next[r] + (at.first - first) * apart;
           words<Arch> w;
           if constexpr (code::one_scale) {
@@ -150,7 +150,7 @@ struct rounded_products {
         (add.template operator()<J>(), ...);
       }
       (std::make_integer_sequence<int, Wide>{});
-      for (int r = 0; r < Rows; ++r) next[r] += 2;
+      for (int r = 0; r < Queries; ++r) next[r] += 2;
     }
     each([](std::int32_t* to, words<Arch> const& a, words<Arch> const& b) ORIEL_INLINE_LAMBDA {
       store_words<Arch>(to, a), store_words<Arch>(to + lanes<Arch>, b);
@@ -161,15 +161,15 @@ struct rounded_products {
 template <class Arch, class Codec>
 void rounded_products<Arch, Codec>::dot(row_slice const& rows, rounded_rows const& q, int count,
                                         float* to, index to_step) noexcept {
-  in_ones_twos_fours(count,
-                     [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-                       float* const out = to + r * to_step;
-                       if (usual > 0 && rows.dim == usual) {
-                         scores::template dot<Rows, usual>(rows, q.from(r), out, to_step);
-                       } else {
-                         scores::template dot<Rows, 0>(rows, q.from(r), out, to_step);
-                       }
-                     });
+  in_ones_twos_fours(
+      count, [&]<int Queries>(std::integral_constant<int, Queries>, int r) ORIEL_INLINE_LAMBDA {
+        float* const out = to + r * to_step;
+        if (usual > 0 && rows.dim == usual) {
+          scores::template dot<Queries, usual>(rows, q.from(r), out, to_step);
+        } else {
+          scores::template dot<Queries, 0>(rows, q.from(r), out, to_step);
+        }
+      });
 }
 
 template <class Arch, class Codec>
@@ -186,10 +186,10 @@ template <class Arch, class Codec>
 void rounded_products<Arch, Codec>::add(row_slice const& rows, rounded_weights const& weights,
                                         int count, std::int32_t* acc, index acc_step) noexcept {
   in_ones_twos_fours(
-      count, [&]<int Rows>(std::integral_constant<int, Rows>, int r) ORIEL_INLINE_LAMBDA {
-        constexpr int wide = (value_registers<Arch, Rows> + 1) / 2;  // two sums for each
+      count, [&]<int Queries>(std::integral_constant<int, Queries>, int r) ORIEL_INLINE_LAMBDA {
+        constexpr int wide = (value_registers<Arch, Queries> + 1) / 2;  // two sums for each
         auto const block = [&]<int First, int Wide>(index d) ORIEL_INLINE_LAMBDA {
-          add_some<Rows, First, Wide>(rows, weights.from(r), acc + r * acc_step, acc_step, d);
+          add_some<Queries, First, Wide>(rows, weights.from(r), acc + r * acc_step, acc_step, d);
         };
         index d = 0;
         if constexpr (wide > chunk) {

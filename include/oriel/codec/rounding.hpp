@@ -54,8 +54,8 @@ enum class ties { to_even, away };
 /// to[i] = f(x[i]) for registers x, cut to [least, most] and rounded to the nearest integer;
 /// NaN becomes `least`.
 template <class Arch, ties Ties = ties::to_even, class F>
-ORIEL_INLINE void whole_numbers(float const* x, index count, float least, float most, float* to,
-                                F&& f) noexcept {
+ORIEL_INLINE void round_to_integers(float const* x, index count, float least, float most, float* to,
+                                    F&& f) noexcept {
   for (index i = 0; i < count; i += lanes<Arch>) {
     int const width = static_cast<int>(min_of(lanes<Arch>, count - i));
     vec<Arch> const raw = f(load_partial<Arch>(x + i, width));

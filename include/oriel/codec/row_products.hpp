@@ -11,11 +11,11 @@
 
 namespace oriel::inline v0 {
 
-/// Calls f(Rows, first) for `count` rows in blocks of 8, 4 or 1, of as many as a register has lanes
-/// at most. The last block may hold up to 3 rows too many: the memory is what takes the time, and
-/// nobody reads them.
+/// Calls f(Queries, first) for `count` rows of q in blocks of 8, 4 or 1, of as many as a register
+/// has lanes at most. The last block may hold up to 3 rows too many: the memory is what takes the
+/// time, and nobody reads them.
 template <class Arch, class F>
-ORIEL_INLINE void in_row_blocks(int count, F&& f) noexcept {
+ORIEL_INLINE void in_query_blocks(int count, F&& f) noexcept {
   constexpr int most = lanes<Arch> < 8 ? 4 : 8;
   if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
   for (int r = 0; r < count; r += most) {
@@ -33,11 +33,11 @@ ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {
   for (int r = 0; r < count; r += 4) f(std::integral_constant<int, 4>{}, r);
 }
 
-/// Registers of a row of values that are summed at a time for `Rows` rows of weights: half the
+/// Registers of a row of values that are summed at a time for `Queries` rows of weights: half the
 /// register file, 8 at most.
-template <class Arch, int Rows>
+template <class Arch, int Queries>
 inline constexpr int value_registers =
-    register_count<Arch> / 2 / Rows > 8 ? 8 : register_count<Arch> / 2 / Rows;
+    register_count<Arch> / 2 / Queries > 8 ? 8 : register_count<Arch> / 2 / Queries;
 
 /// A register of a row of floats that every product loads anew, with no instruction of its own
 /// where products take memory. A core (Zen 4) that loads it once runs so far ahead in the rows that
@@ -64,14 +64,14 @@ ORIEL_INLINE vec<Arch> broadcast_operand(float const* at) noexcept {
   return broadcast<Arch>(*at);
 }
 
-/// What `Rows` products take of a register that was `Loaded`: of more than 4 rows, whose arithmetic
+/// What `Queries` products take of a register that was `Loaded`: of more than 4, whose arithmetic
 /// binds, it is loaded once.
-template <class Arch, int Rows, class Loaded>
-using operand = std::conditional_t<(Rows > 4), vec<Arch>, Loaded>;
+template <class Arch, int Queries, class Loaded>
+using operand = std::conditional_t<(Queries > 4), vec<Arch>, Loaded>;
 
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and
-/// get<I> is the I-th of those from channel d on. Each that is loaded asks for lines
-/// further on.
+/// get<I> is the I-th of those from channel d on. Each that is loaded prefetches
+/// lines further on.
 template <class Arch>
 class float_rows {
  public:
@@ -86,11 +86,11 @@ class float_rows {
   ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
   template <int I>
   ORIEL_INLINE row_operand<Arch> get(float const* row, index d) const noexcept {
-    ahead_.ask(row + d + I * lanes<Arch>);
+    ahead_.prefetch(row + d + I * lanes<Arch>);
     return row_operand<Arch>(row + d + I * lanes<Arch>);
   }
   ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) const noexcept {
-    ahead_.ask(row + d);
+    ahead_.prefetch(row + d);
     return load_partial<Arch>(row + d, width);
   }
 
@@ -122,35 +122,35 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
   return sum;
 }
 
-/// Writes the products of Rows rows with `count` keys: of row r they are in the lanes from
-/// r * lanes<Arch> / Rows on, and go to to + r * to_step.
-template <class Arch, int Rows>
+/// Writes the products of Queries rows of q with `count` keys: those of row r of q are in the lanes
+/// from r * lanes<Arch> / Queries on, and go to to + r * to_step.
+template <class Arch, int Queries>
 ORIEL_INLINE void write_products(vec<Arch> total, float* to, index to_step, index count) noexcept {
-  constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
-  if constexpr (Rows == 1) {
+  constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
+  if constexpr (Queries == 1) {
     store_some<Arch>(to, total, static_cast<int>(count));
   } else {
     float lane[lanes<Arch>];
     store<Arch>(lane, total);
     if (count == keys) {
-      unroll<Rows * keys>([&](int n)
-                              ORIEL_INLINE_LAMBDA { to[n / keys * to_step + n % keys] = lane[n]; });
+      unroll<Queries * keys>(
+          [&](int n) ORIEL_INLINE_LAMBDA { to[n / keys * to_step + n % keys] = lane[n]; });
     } else {
-      for (int r = 0; r < Rows; ++r) {
+      for (int r = 0; r < Queries; ++r) {
         for (index j = 0; j < count; ++j) to[r * to_step + j] = lane[r * keys + j];
       }
     }
   }
 }
 
-/// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every row i and r < Rows:
-/// `lanes / Rows` rows at a time, as many sums as a register has lanes, so that one
-/// transpose-and-add reduces them all. q is padded with 0 to a register. `stored` is a copy, which
-/// requests for lines can't change; to clang they might.
-template <class Arch, int Rows, class Stored>
+/// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every stored row i and
+/// r < Queries: `lanes / Queries` stored rows at a time, as many sums as a register has lanes, so
+/// that one transpose-and-add reduces them all. q is padded with 0 to a register. `stored` is a
+/// copy, which prefetches can't change; to clang they might.
+template <class Arch, int Queries, class Stored>
 ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
                            index to_step) noexcept {
-  constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
+  constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   int const rest = static_cast<int>(stored.dim - whole);
@@ -160,16 +160,16 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
     vec<Arch> sum[lanes<Arch>];
     unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
     auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
-      vec<Arch> x[Rows];
-      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
+      vec<Arch> x[Queries];
+      unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-        operand<Arch, Rows, decltype(key_part(k[j]))> const y(key_part(k[j]));
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+        operand<Arch, Queries, decltype(key_part(k[j]))> const y(key_part(k[j]));
+        unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
           sum[r * keys + j] = fma<Arch>(x[r], y, sum[r * keys + j]);
         });
       });
     };
-    if constexpr (Rows == 1) {  // one row after the other, so that memory is read in order
+    if constexpr (Queries == 1) {  // one row after the other, so that memory is read in order
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA { sum[j] = row_product<Arch>(stored, k[j], q); });
     } else {
       for (index d = 0; d < whole; d += step) {
@@ -187,8 +187,8 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
         }
       }
     }
-    write_products<Arch, Rows>(sum_rows<Arch>(sum), to + i, to_step,
-                               min_of(keys, stored.count - i));
+    write_products<Arch, Queries>(sum_rows<Arch>(sum), to + i, to_step,
+                                  min_of(keys, stored.count - i));
   }
 }
 
@@ -222,24 +222,26 @@ ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
 }
 
 /// acc[r * acc_step + d] += sum over i of weight[r * weight_step + i] * row i [d], in order, for
-/// r < Rows and Wide registers of channels from d on; of one register `width` channels are there.
-template <class Arch, int Rows, int Wide, class Stored>
+/// r < Queries and Wide registers of channels from d on; of one register `width` channels are
+/// there.
+template <class Arch, int Queries, int Wide, class Stored>
 ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step, float* acc,
                            index acc_step, index d, int width) noexcept {
-  vec<Arch> sum[Rows][Wide];
+  vec<Arch> sum[Queries][Wide];
   acc += d;
-  unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+  unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
     unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
       sum[r][j] = load<Arch>(acc + r * acc_step + j * lanes<Arch>);
     });
   });
   for (index i = 0; i < stored.count; ++i) {
     auto const row = stored.row(i);
-    vec<Arch> w[Rows];
-    unroll<Rows>([&](int r)
-                     ORIEL_INLINE_LAMBDA { w[r] = broadcast<Arch>(weight[r * weight_step + i]); });
+    vec<Arch> w[Queries];
+    unroll<Queries>(
+        [&](int r) ORIEL_INLINE_LAMBDA { w[r] = broadcast<Arch>(weight[r * weight_step + i]); });
     auto const add = [&](int j, auto const& x) ORIEL_INLINE_LAMBDA {
-      unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[r], x, sum[r][j]); });
+      unroll<Queries>([&](int r)
+                          ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[r], x, sum[r][j]); });
     };
     if constexpr (Wide == 1 && Stored::chunk == 1) {
       vec<Arch> const x = width < lanes<Arch> ? stored.rest(row, d, width)
@@ -248,14 +250,14 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
     } else {
       [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
         constexpr int chunk = Stored::chunk;
-        using value = operand<Arch, Rows, decltype(stored.template get<0>(row, d))>;
+        using value = operand<Arch, Queries, decltype(stored.template get<0>(row, d))>;
         (add(J, value(stored.template get<J % chunk>(row, d + J / chunk * chunk * lanes<Arch>))),
          ...);
       }
       (std::make_integer_sequence<int, Wide>{});
     }
   }
-  unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+  unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
     unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
       store<Arch>(acc + r * acc_step + j * lanes<Arch>, sum[r][j]);
     });

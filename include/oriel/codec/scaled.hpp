@@ -35,8 +35,8 @@ struct scaled {
       index const count = min_of(16, dim - at);
       float code[16] = {};
       for (index i = 0; i < count; ++i) code[i] = row[at + i] / scale(dim, head, at + i);
-      whole_numbers<Arch>(code, count, -half, half - 1.0f, code,
-                          [](vec<Arch> x) ORIEL_INLINE_LAMBDA { return x; });
+      round_to_integers<Arch>(code, count, -half, half - 1.0f, code,
+                              [](vec<Arch> x) ORIEL_INLINE_LAMBDA { return x; });
       for (index i = 0; i < count; ++i) {
         auto const whole = static_cast<int>(code[i]);
         if constexpr (Bits == 8) {

@@ -26,17 +26,17 @@ struct word_scores {
     }
   }
 
-  /// The scores of Rows rows of q.
-  template <int Rows, index Channels>
+  /// The scores of Queries rows of q.
+  template <int Queries, index Channels>
   ORIEL_INLINE static void dot(row_slice const& rows, rounded_rows const& q, float* to,
                                index to_step) noexcept {
-    constexpr int keys = lanes<Arch> / Rows > 0 ? lanes<Arch> / Rows : 1;
+    constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
     std::conditional_t<Channels == 0, index, std::integral_constant<index, Channels>> dim;
     if constexpr (Channels == 0) dim = rows.dim;
     index const groups = dim / group;
     index const each = group_parameters<Codec>(dim);
     float unit[lanes<Arch>];
-    for (int r = 0; r < Rows; ++r) {
+    for (int r = 0; r < Queries; ++r) {
       for (int j = 0; j < keys; ++j) unit[r * keys + j] = q.unit[r];
     }
     for (index i = 0; i < rows.count; i += keys) {
@@ -53,37 +53,37 @@ struct word_scores {
       for (index j = 0; j < keys; ++j) {
         std::byte const* const row = row_at(j);
         float const* const scales = of_rows + j * each;
-        vec<Arch> sum[Rows];
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { sum[r] = broadcast<Arch>(0.0f); });
+        vec<Arch> sum[Queries];
+        unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA { sum[r] = broadcast<Arch>(0.0f); });
         for (index g = 0; Codec::has_zero && g < groups; g += lanes<Arch>) {
           int const width = static_cast<int>(min_of(lanes<Arch>, groups - g));
           // A zero multiplies its group's sum of q.
           vec<Arch> const zero = load_partial<Arch>(scales + groups + g, width);
-          unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+          unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
             sum[r] =
                 fma<Arch>(zero, load_partial<Arch>(q.sums + r * q.sums_step + g, width), sum[r]);
           });
         }
         auto const chunk_at = [&](index d) ORIEL_INLINE_LAMBDA {
-          words<Arch> total[Rows];
+          words<Arch> total[Queries];
           auto const add = [&]<int I>() ORIEL_INLINE_LAMBDA {
-            code::template ask<I>(rows, row, d);
+            code::template prefetch<I>(rows, row, d);
             words<Arch> const codes = code::template get<I>(row, d);
             auto const at = code::template places_of<I>(d);
-            unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+            unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
               auto const x = load_words<Arch>(q.codes + r * q.step + d + I * word_lanes<Arch>);
               total[r] = I == 0 || !code::alike ? pair_products<Arch>(codes, x)
                                                 : add_pair_products<Arch>(total[r], codes, x);
             });
             if constexpr (I == code::chunk - 1 || !code::alike) {
               if constexpr (code::one_scale) {
-                unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+                unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
                   sum[r] = fma<Arch>(to_floats<Arch>(total[r]),
                                      broadcast_operand<Arch>(scales + at.first), sum[r]);
                 });
               } else {
                 vec<Arch> const scale = broadcast_halves<Arch>(scales + at.first, scales + at.last);
-                unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA {
+                unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
                   sum[r] = fma<Arch>(to_floats<Arch>(total[r]), scale, sum[r]);
                 });
               }
@@ -99,11 +99,12 @@ struct word_scores {
         } else {
           for (index d = 0; d < dim; d += step) chunk_at(d);
         }
-        unroll<Rows>([&](int r) ORIEL_INLINE_LAMBDA { store<Arch>(sums[r * keys + j], sum[r]); });
+        unroll<Queries>([&](int r)
+                            ORIEL_INLINE_LAMBDA { store<Arch>(sums[r * keys + j], sum[r]); });
       }
       vec<Arch> sum[lanes<Arch>];
       unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = load<Arch>(sums[n]); });
-      write_products<Arch, Rows>(sum_rows<Arch>(sum) * load<Arch>(unit), to + i, to_step, here);
+      write_products<Arch, Queries>(sum_rows<Arch>(sum) * load<Arch>(unit), to + i, to_step, here);
     }
   }
 };

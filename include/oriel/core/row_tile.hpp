@@ -7,9 +7,10 @@
 namespace oriel::inline v0 {
 
 /// Rows of one query tile. Grouped queries are packed: row r of a kv head is the pair (token
-/// r / group, head r % group of the group), so that a key tile serves the whole group. A tile holds
-/// `count` <= 64 rows from `first` on, or those of them that `list` names, in ascending order;
-/// token t of the call has position first_query + t.
+/// r / group, head r % group of the group), so that a key tile serves the whole group. It holds
+/// `count` rows from `first` on, or those of them that `list` names, in ascending order; token t of
+/// the call has position first_query + t. What a kernel computes has at most 64 rows (a bit each in
+/// a word of visible rows); rows that choose blocks are first taken in segments of up to 4096.
 struct row_tile {
   index first = 0;
   int count = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Memory for those who have none at hand. The only oriel header that allocates.
+// Memory for those who have none at hand: for caches and workspaces.
 #pragma once
 
 #include <cstddef>

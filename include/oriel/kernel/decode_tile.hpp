@@ -16,8 +16,8 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. Each line asks for one further on (`stored_rows::ahead`): the jumps between K
-/// and V defeat the hardware prefetcher.
+/// serves every row. Each line prefetches one further on (`stored_rows::ahead`): the jumps between
+/// K and V defeat the hardware prefetcher.
 /// Source: Dao et al. 2023 (Flash-Decoding),
 /// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
@@ -86,16 +86,15 @@ class decode_tile {
 
   void begin_leaf(int /*count*/) noexcept { leaf_.reset(rows); }
 
-  /// Should what is read next be asked for by `fetch`, in several streams?
+  /// Should the driver prefetch what is read next by `fetch`, in several streams?
   using fetch = row_fetch<Arch>;
   ORIEL_INLINE bool wants_streams() const noexcept { return wants_streams_; }
-  /// Else: how many bytes further on, in the order of reading, the kernel wants to ask for lines.
+  /// Else: how many bytes further on, in the order of reading, each line prefetches others.
   lines_ahead wants(stored_rows const& of) const noexcept {
-    bool const light = of.reader && of.reader.functions->is_light;
-    line_work const work = count_ > 1 || (of.reader && !light) ? line_work::more
-                           : light                             ? line_work::least
-                                                               : line_work::little;
-    return ahead_[static_cast<int>(work)];
+    auto const at = [&](line_work work) { return ahead_[static_cast<int>(work)]; };
+    if (count_ > 1) return at(line_work::more);
+    if (!of.reader) return at(line_work::little);
+    return at(of.reader.functions->is_light ? line_work::least : line_work::more);
   }
 
   /// Scores of the keys of `run`.
@@ -109,8 +108,8 @@ class decode_tile {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
     }
     in_chunks(keys, run.k, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks<Arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                                     ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
+      in_query_blocks<Arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                                       ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
     });
   }
 
@@ -158,8 +157,8 @@ class decode_tile {
     }
   }
 
-  /// Before the values of the keys at `places`: each_run(f) calls f(run, its place) for them, of
-  /// whose values that are multiplied as integers it reads the scales.
+  /// Before the values of the keys at `places`; each_run(f) calls f(run, its place). Where values
+  /// are multiplied as integers all their scales are read first: the weights' unit depends on them.
   template <class Runs>
   void begin_values([[maybe_unused]] range places, [[maybe_unused]] int count,
                     [[maybe_unused]] Runs&& each_run) noexcept {
@@ -186,9 +185,9 @@ class decode_tile {
                                          leaf_.stride());
     }
     in_chunks(values, run.v, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
-      in_row_blocks<Arch>(count,
-                          [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+      in_query_blocks<Arch>(count,
+                            [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                                ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
     });
   }
   void end_values([[maybe_unused]] int count) noexcept {

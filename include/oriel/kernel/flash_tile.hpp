@@ -65,7 +65,7 @@ class flash_tile {
     fresh_ = true;
   }
 
-  /// Rows that this tile may ask for while it computes: k with the scores, v with the values.
+  /// Rows that this tile may prefetch while it computes: k with the scores, v with the values.
   void expect(kv_run const& next) noexcept {
     next_k_ = row_fetch<Arch>(next.k, next.rows);
     next_v_ = row_fetch<Arch>(next.v, next.rows);

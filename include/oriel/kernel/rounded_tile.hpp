@@ -15,14 +15,14 @@ namespace oriel::inline v0 {
 inline constexpr float largest_code = 32639.0f;
 
 /// How numbers up to a magnitude become integers.
-struct whole_scale {
+struct integer_scale {
   float factor = 0.0f;
   float unit = 0.0f;
 
   /// For those whose magnitudes are at most the largest lane of `most`, or 1e-34. If that is
   /// infinite, unit is NaN; no lane may be NaN.
   template <class Arch>
-  ORIEL_INLINE static whole_scale up_to(vec<Arch> most) noexcept {
+  ORIEL_INLINE static integer_scale up_to(vec<Arch> most) noexcept {
     float const top = max_lanes<Arch>(most);
     constexpr float least = 1e-34f;  // below, the quotient may overflow
     float const all = top > least ? top : least;
@@ -57,14 +57,15 @@ class rounded_queries {
         bad = fma<Arch>(x, broadcast<Arch>(0.0f), bad);
         most = max<Arch>(magnitude<Arch>(x), most);
       }
-      auto const to = whole_scale::up_to<Arch>(most);
+      auto const to = integer_scale::up_to<Arch>(most);
       for (index d = 0; d < step_; d += lanes<Arch>) {
         store_rounded<Arch>(code_ + r * step_ + d, load<Arch>(q + d) * broadcast<Arch>(to.factor));
       }
       unit_[r] = to.unit + sum_lanes<Arch>(bad);
     }
   }
-  /// The first `count` rows as `of` multiplies as many; of `dim` floats.
+  /// The first `count` rows, of `dim` floats, in the order in which of.dot takes so many: they are
+  /// put in it when `of` or `count` is another than before.
   rounded_rows rows(rounded_functions const& of, index dim, int count) noexcept {
     if (of_ != &of || count_ != count) {
       of.order(code_, step_, dim, count, ordered_, sums_, sums_step_);
@@ -110,7 +111,8 @@ class rounded_values {
   /// What multiplies the values of the tile, or null: none are multiplied as integers.
   ORIEL_INLINE rounded_functions const* of() const noexcept { return of_; }
   ORIEL_INLINE void clear() noexcept { of_ = nullptr; }
-  /// The keys at `places` of a tile, whose values some have of a kind that `of` multiplies.
+  /// Begins a tile with keys at `places`, of which some have values that `of` multiplies: the
+  /// others keep the scale 0 and add nothing here.
   void begin(rounded_functions const* of, range places) noexcept {
     of_ = of;
     groups_ = dim_ / of->group;
@@ -183,7 +185,7 @@ class rounded_values {
     for (index i = begin_; i < end_; i += lanes<Arch>) {
       most = max<Arch>(load<Arch>(p + i) * load<Arch>(largest_scale_ + i), most);
     }
-    auto const to = whole_scale::up_to<Arch>(most);
+    auto const to = integer_scale::up_to<Arch>(most);
     unit_[r] = to.unit;
     each_group([&](index g, float const* scale, float const* zero) ORIEL_INLINE_LAMBDA {
       std::int16_t* const weight = weight_ + (r * groups_ + g) * tile_keys;

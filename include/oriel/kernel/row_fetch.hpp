@@ -10,7 +10,7 @@
 
 namespace oriel::inline v0 {
 
-/// Asks for rows to be brought into L2 while others are computed with. Each turn asks for a line of
+/// Prefetches rows into L2 while others are computed with. Each turn prefetches a line of
 /// each of eight parts of the rows: eight ascending streams let the hardware's own prefetcher join
 /// in. In one stream the core's few line buffers are the limit: 65 % of the rate (Sapphire Rapids).
 template <class Arch>

@@ -53,7 +53,7 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
 ///   a : A(i, t) at a[i * a_row + t * a_step]   any strides: K and V are not packed
 ///   b : [steps, rows]                          a tile of rows, of which Vectors registers are used
 ///   c : [count, rows]                          `add`: added to, else overwritten
-///   fetch                                      rows to ask for meanwhile, evenly
+///   fetch                                      rows to prefetch meanwhile, evenly
 ///
 /// Scores:  S^T [keys, rows]   = K Q^T     (a = K: a_row = its stride, a_step = 1; b = Q^T)
 /// Values:  O^T [v_dim, rows] += V^T P^T   (a = V: a_row = 1, a_step = its stride; b = P^T)

@@ -39,14 +39,14 @@ class wide_tile {
   }
 
  private:
-  struct half {
-    ORIEL_INLINE half() noexcept {}  // not "= default": that is not always inlined
+  struct side {
+    ORIEL_INLINE side() noexcept {}  // not "= default": that is not always inlined
 
     float* floats = nullptr;  ///< [tile_keys, dim]
     index dim = 0;
     bool read[tile_keys] = {};
   };
-  ORIEL_INLINE stored_rows read(kv_run const& run, stored_rows const& of, half& to) noexcept {
+  ORIEL_INLINE stored_rows read(kv_run const& run, stored_rows const& of, side& to) noexcept {
     bool* const done = to.read + (run.first - first_);
     float* const floats = to.floats + (run.first - first_) * to.dim;
     for (index i = 0; i < run.rows;) {
@@ -63,8 +63,8 @@ class wide_tile {
   }
 
   index first_ = 0;
-  half k_;
-  half v_;
+  side k_;
+  side v_;
 };
 
 }  // namespace oriel::inline v0

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Lines of memory that are asked for before they are read.
+// Lines of memory that are prefetched before they are read.
 #pragma once
 
 #include <cstdint>
@@ -20,19 +20,19 @@ ORIEL_INLINE void prefetch_l1(std::uintptr_t at) noexcept {
   __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 3);
 }
 
-/// What to ask for with each line that is read: bytes from it to a line for L2 and to a nearer one
+/// What to prefetch with each line that is read: bytes from it to a line for L2 and to a nearer one
 /// for L1, of addresses as numbers, which wrap.
 struct lines_ahead {
   std::uintptr_t l2 = 0;
   std::uintptr_t l1 = 0;
 
-  ORIEL_INLINE void ask(void const* line) const noexcept {
+  ORIEL_INLINE void prefetch(void const* line) const noexcept {
     auto const at = reinterpret_cast<std::uintptr_t>(line);
     prefetch_l2(at + l2);
     prefetch_l1(at + l1);
   }
-  /// The same for L2 only, where anything is asked for.
-  ORIEL_INLINE void ask_l2(void const* line) const noexcept {
+  /// The same for L2 only, where anything is to be prefetched.
+  ORIEL_INLINE void prefetch_to_l2(void const* line) const noexcept {
     if (l2 != 0) prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + l2);
   }
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/codec/channel_groups.hpp"
+#include "oriel/codec/token_groups.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,14 +13,14 @@
 namespace oriel {
 namespace {
 
-static_assert(channel_groups<2, 32, f16>::row_bytes(128) == 32 + 16);
-static_assert(channel_groups<2, 16, f16>::row_bytes(33) == 16 + 9, "132 bytes, shared by 16");
-static_assert(channel_groups<4, 16, float>::row_bytes(1) == 16 + 1);
+static_assert(token_groups<2, 32, f16>::row_bytes(128) == 32 + 16);
+static_assert(token_groups<2, 16, f16>::row_bytes(33) == 16 + 9, "132 bytes, shared by 16");
+static_assert(token_groups<4, 16, float>::row_bytes(1) == 16 + 1);
 
 /// A group as it is read, of rows [tokens, dim]; tokens before `first` are not there.
 template <int Bits, int Tokens>
 std::vector<float> read_back(std::vector<float> const& rows, index first, index dim) {
-  using groups = channel_groups<Bits, Tokens, f16>;
+  using groups = token_groups<Bits, Tokens, f16>;
   auto const bytes = static_cast<std::size_t>(Tokens * groups::row_bytes(dim));
   std::vector<std::byte> stored(bytes + 1, std::byte{0xa5});
   float const* from[Tokens] = {};

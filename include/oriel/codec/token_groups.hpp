@@ -12,7 +12,7 @@ namespace oriel::inline v0 {
 /// Bytes   of a group: the code rows of quantized, then a scale and a zero per channel; rounded up
 ///         to a multiple of Tokens, so that row_bytes is their share of a token.
 template <int Bits, int Tokens, class Parameter>
-struct channel_groups {
+struct token_groups {
   using codes = code_rows<Bits>;
 
   ORIEL_INLINE static constexpr index row_bytes(index dim) noexcept {
