@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // oriel: CPU attention over key/value caches. Depends on the standard library and xsimd. A reader
-// goes from here to attention/attend.hpp, tasks.hpp, partition.hpp, attend_block.hpp,
+// goes from here to attention/attend.hpp, tasks.hpp, partition.hpp, attend_item.hpp,
 // attend_tiles.hpp and absorb_tile.hpp, then to kernel/tile_kernel.hpp, flash_tile.hpp and
 // tile_gemm.hpp.
 #pragma once

@@ -6,8 +6,8 @@
 namespace oriel::test {
 namespace {
 
-using detail::block;
-using walk_of_blocks = detail::block_walk<default_arch>;
+using detail::work_item;
+using walk_of_blocks = detail::item_walk<default_arch>;
 
 TEST(Partition, BlocksHoldEveryRowOnceWithinTheirShare) {
   for (attention_case const& c : attention_cases()) {
@@ -23,7 +23,7 @@ TEST(Partition, BlocksHoldEveryRowOnceWithinTheirShare) {
         index splits = 0;
         attention_batch const batch(call);
         for (walk_of_blocks walk(batch, share); walk.next();) {
-          block const& b = walk.at();
+          work_item const& b = walk.at();
           EXPECT_EQ(b.begin, cost);
           EXPECT_GT(b.cost, 0);
           EXPECT_TRUE(b.cost <= share || b.count == 1);

@@ -6,7 +6,7 @@
 namespace oriel::test {
 namespace {
 
-using detail::block;
+using detail::work_item;
 
 TEST(NextTile, IsTheFirstThatHoldsAnyOfTheKeys) {
   key_ranges const keys = unite(key_ranges({0, 4}), key_ranges({300, 500}));
@@ -31,9 +31,9 @@ TEST(RunAhead, PartsOfTheNextKeyTileForTheTilesOfABlock) {
   problem const p({.q_len = 200, .kv_len = 200, .head_dim = 8});
   attention const call = p.call();
   attention_batch const batch(call);
-  detail::block_walk<default_arch> walk(batch, INT64_MAX);
+  detail::item_walk<default_arch> walk(batch, INT64_MAX);
   ASSERT_TRUE(walk.next());
-  block const& b = walk.at();
+  work_item const& b = walk.at();
   ASSERT_GT(b.count, 1);
   detail::tile_group g;
   for (int i = 0; i < b.count; ++i) g.add(b.rows(call, i), b.head(i), key_ranges({0, 200}));

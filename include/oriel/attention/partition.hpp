@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// How a call is cut: row tiles, blocks of them, and shares of the work.
+// How a call is cut: row tiles, work items of them, and shares of the work.
 #pragma once
 
 #include "oriel/attention/plan.hpp"
@@ -8,13 +8,13 @@ namespace oriel::inline v0::detail {
 
 /// How the rows of one sequence are cut. Its row tiles are numbered head by head.
 struct row_cut {
-  bool decode = false;    ///< the decode kernel, else the row-lane kernel
-  index rows = 0;         ///< per kv head: query tokens x group
-  index tiled_rows = 0;   ///< the first of them: those that walk over all keys they reach
-  index tile_rows = 1;    ///< rows of a tile
-  index tiles = 0;        ///< of the tiled rows of a kv head
-  index head_tiles = 0;   ///< of a kv head: the tiles of the tiled rows, then segments
-  index block_tiles = 1;  ///< most tiles of a block
+  bool decode = false;   ///< the decode kernel, else the row-lane kernel
+  index rows = 0;        ///< per kv head: query tokens x group
+  index tiled_rows = 0;  ///< the first of them: those that walk over all keys they reach
+  index tile_rows = 1;   ///< rows of a tile
+  index tiles = 0;       ///< of the tiled rows of a kv head
+  index head_tiles = 0;  ///< of a kv head: the tiles of the tiled rows, then segments
+  index item_tiles = 1;  ///< most tiles of a work item
 };
 
 /// What it costs, in keys, to gather a row into a tile for one of its blocks and to merge the
@@ -52,7 +52,7 @@ row_cut cut_rows(attention const& call) noexcept {
   cut.tile_rows = cut.decode ? decode_rows : tile_shape<Arch>::rows;
   cut.tiles = ceil_div(cut.tiled_rows, cut.tile_rows);
   cut.head_tiles = cut.tiles + ceil_div(cut.rows - cut.tiled_rows, segment_rows);
-  cut.block_tiles = !cut.decode ? block_tiles : heads_lie_together(call.kv) ? block_heads : 1;
+  cut.item_tiles = !cut.decode ? item_tiles : heads_lie_together(call.kv) ? item_heads : 1;
   return cut;
 }
 
@@ -93,48 +93,48 @@ ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows, key_ranges 
 
 /// Tiles [first, first + count) of a sequence, done together by one worker: those of the row-lane
 /// kernel take turns at each key tile of their head, those of the decode kernel are heads.
-struct block {
+struct work_item {
   index sequence = -1;
   row_cut cut;
   index first = 0;
   int count = 0;
   key_ranges leaves;  ///< that any of its rows reach
-  index begin = 0;    ///< cost of all blocks before it
+  index begin = 0;    ///< cost of all items before it
   index cost = 0;
   index split = -1;  ///< its number among those that are cut into leaves, or -1
 
-  ORIEL_INLINE constexpr block() noexcept {}
+  ORIEL_INLINE constexpr work_item() noexcept {}
   ORIEL_INLINE index head(int i) const noexcept { return (first + i) / cut.head_tiles; }
   ORIEL_INLINE row_tile rows(attention const& call, int i) const noexcept {
     return rows_of(call, cut, (first + i) % cut.head_tiles);
   }
-  /// Is it a segment of rows that are gathered? That is a block of its own.
+  /// Is it a segment of rows that are gathered? That is an item of its own.
   ORIEL_INLINE bool gathers() const noexcept { return first % cut.head_tiles >= cut.tiles; }
 };
 
 /// How a call is cut into shares.
 struct partition {
   index total = 0;          ///< cost of everything
-  index share = INT64_MAX;  ///< the most that a block of several tiles may cost
+  index share = INT64_MAX;  ///< the most that an item of several tiles may cost
   index tasks = 0;          ///< of phase::attend: equal parts of the total
 };
 
 /// Parts of the total that are tasks, per worker: fine enough that none waits long for the last.
 inline constexpr index tasks_per_worker = 16;
 
-/// Walks over the blocks of a call in order, each of at most `share` cost, or a single tile, which
+/// Walks over the work items of a call in order, each of at most `share` cost, or a single tile, which
 /// is then cut into its leaves if the plan has room for their states.
 /// Cost O(sequences + row tiles).
 template <class Arch>
-class block_walk {
+class item_walk {
  public:
-  ORIEL_INLINE block_walk(attention_batch const& batch, index share) noexcept
+  ORIEL_INLINE item_walk(attention_batch const& batch, index share) noexcept
       : batch_(&batch), share_(share) {}
 
-  ORIEL_INLINE block const& at() const noexcept { return at_; }
+  ORIEL_INLINE work_item const& at() const noexcept { return at_; }
   ORIEL_INLINE attention const& call() const noexcept { return (*batch_)[at_.sequence]; }
 
-  /// Steps to the next block, if there is one.
+  /// Steps to the next item, if there is one.
   bool next() noexcept {
     at_.begin = saturating_add(at_.begin, at_.cost);
     at_.first += at_.count;
@@ -149,7 +149,7 @@ class block_walk {
     bool const alone = at_.gathers();
     index const chosen =
         alone ? saturating_mul(call().select.most(), call().select.block()) : INT64_MAX;
-    index const most = alone ? 1 : min_of(at_.cut.block_tiles, tiles_left());
+    index const most = alone ? 1 : min_of(at_.cut.item_tiles, tiles_left());
     while (at_.count < most && (at_.cut.decode || at_.head(at_.count) == at_.head(0))) {
       row_tile const rows = at_.rows(call(), at_.count);
       key_ranges const reach = reach_of(call(), rows);
@@ -176,15 +176,15 @@ class block_walk {
   attention_batch const* batch_;
   index share_;
   index tiles_ = 0;   ///< of the current sequence
-  index splits_ = 0;  ///< blocks so far that are cut into leaves
-  block at_;
+  index splits_ = 0;  ///< items so far that are cut into leaves
+  work_item at_;
 };
 
 /// How a call is cut into shares. One worker does everything in one task.
 template <class Arch>
 partition cut(attend_plan const& plan, attention_batch const& batch) noexcept {
   partition p;
-  block_walk<Arch> walk(batch, p.share);
+  item_walk<Arch> walk(batch, p.share);
   if (plan.workers == 1) {
     if (walk.next()) p = {.total = INT64_MAX, .tasks = 1};
     return p;

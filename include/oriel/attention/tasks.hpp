@@ -2,7 +2,7 @@
 // A call as independent tasks, for an engine's own workers.
 #pragma once
 
-#include "oriel/attention/attend_block.hpp"
+#include "oriel/attention/attend_item.hpp"
 
 namespace oriel::inline v0 {
 
@@ -12,7 +12,7 @@ inline constexpr phase phases[] = {phase::attend, phase::merge};
 
 namespace detail {
 
-/// Where the states of blocks that are cut into leaves lie in the workspace.
+/// Where the states of items that are cut into leaves lie in the workspace.
 template <class Arch>
 class leaf_states {
  public:
@@ -44,36 +44,36 @@ void attend_part(partition const& p, attention_batch const& batch, leaf_states<A
                  worker_scratch<Arch>& scratch, index task) noexcept {
   auto const part = [&](index i) { return p.total / p.tasks * i + min_of(i, p.total % p.tasks); };
   range const own{part(task), part(task + 1)};
-  for (block_walk<Arch> walk(batch, p.share); walk.next();) {
-    block const& b = walk.at();
-    if (b.begin >= own.end) return;
-    if (b.split < 0) {
-      if (own.contains(b.begin)) attend_block<Arch>(scratch, walk.call(), b, b.leaves);
+  for (item_walk<Arch> walk(batch, p.share); walk.next();) {
+    work_item const& item = walk.at();
+    if (item.begin >= own.end) return;
+    if (item.split < 0) {
+      if (own.contains(item.begin)) attend_item<Arch>(scratch, walk.call(), item, item.leaves);
       continue;
     }
-    index const leaves = b.leaves.size();
+    index const leaves = item.leaves.size();
     for (index i = 0; i < leaves; ++i) {
-      if (!own.contains(b.begin + b.cost / leaves * i)) continue;
-      softmax_state<Arch> const state = states.at(b.split, i);
-      range const leaf{b.leaves.nth(i), b.leaves.nth(i) + 1};
-      attend_block<Arch>(scratch, walk.call(), b, leaf, &state);
+      if (!own.contains(item.begin + item.cost / leaves * i)) continue;
+      softmax_state<Arch> const state = states.at(item.split, i);
+      range const leaf{item.leaves.nth(i), item.leaves.nth(i) + 1};
+      attend_item<Arch>(scratch, walk.call(), item, leaf, &state);
     }
   }
 }
 
-/// Task `task` of phase::merge: the block of that number among those that were cut into leaves.
+/// Task `task` of phase::merge: the item of that number among those that were cut into leaves.
 template <class Arch>
 void merge_split(partition const& p, attention_batch const& batch, leaf_states<Arch> const& states,
                  worker_scratch<Arch>& scratch, index task) noexcept {
-  for (block_walk<Arch> walk(batch, p.share); walk.next();) {
-    block const& b = walk.at();
-    if (b.split != task) continue;
-    row_tile const rows = b.rows(walk.call(), 0);
+  for (item_walk<Arch> walk(batch, p.share); walk.next();) {
+    work_item const& item = walk.at();
+    if (item.split != task) continue;
+    row_tile const rows = item.rows(walk.call(), 0);
     scratch.state.reset(rows.count);
-    for (index i = 0; i < b.leaves.size(); ++i) {
+    for (index i = 0; i < item.leaves.size(); ++i) {
       scratch.state.merge(states.at(task, i), rows.count);
     }
-    return write_rows(walk.call(), b.head(0), rows, scratch.state);
+    return write_rows(walk.call(), item.head(0), rows, scratch.state);
   }
 }
 
@@ -87,7 +87,7 @@ index tasks(attend_plan const& plan, attention_batch const& batch, phase of) noe
   if (of == phase::attend) return p.tasks;
   index splits = 0;
   if (plan.workers == 1) return splits;
-  for (detail::block_walk<Arch> walk(batch, p.share); walk.next();) {
+  for (detail::item_walk<Arch> walk(batch, p.share); walk.next();) {
     if (walk.at().split >= 0) ++splits;
   }
   return splits;

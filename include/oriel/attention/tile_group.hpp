@@ -18,7 +18,7 @@ ORIEL_INLINE index next_tile(key_ranges const& keys, index from) noexcept {
 
 /// Row tiles that take turns at each key tile.
 struct tile_group {
-  static constexpr int most = block_tiles > block_heads ? block_tiles : block_heads;
+  static constexpr int most = item_tiles > item_heads ? item_tiles : item_heads;
 
   bool decode = false;
   int count = 0;

@@ -54,8 +54,8 @@ struct segment_scratch {
 /// What one worker computes in.
 template <class Arch>
 struct worker_scratch {
-  flash_tile<Arch> flash[block_tiles];
-  decode_tile<Arch> decode[block_heads];
+  flash_tile<Arch> flash[item_tiles];
+  decode_tile<Arch> decode[item_heads];
   wide_tile wide;             ///< for rows that are not stored as floats
   softmax_state<Arch> state;  ///< [tile rows]
   std::uint64_t* word;        ///< [tile_keys]
@@ -76,9 +76,9 @@ struct worker_scratch {
                                        : static_cast<int>(decode_rows);
   /// Rows that ask for their blocks, or are packed into a tile, at a time.
   static constexpr int asking_rows = tile_rows > 64 ? tile_rows : 64;
-  /// Of a block of tiles.
+  /// Of a work item.
   static constexpr index block_rows =
-      max_of(tile_shape<Arch>::rows * block_tiles, decode_rows* block_heads);
+      max_of(tile_shape<Arch>::rows * item_tiles, decode_rows* item_heads);
 
   /// For a call within `bounds` whose rows have these sizes.
   static worker_scratch carve(carver& memory, attend_bounds const& bounds, index head_dim,

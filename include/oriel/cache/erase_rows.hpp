@@ -108,7 +108,7 @@ status erase_rows(storage_view const& k, storage_view const& v, range erased,
 /// The same for a sequence in pages, which must be its own from erased.begin on: a page that
 /// another sequence shares, or that stands in the table twice, would change there too.
 ///
-/// Requires   what paged{pool, table, tokens} does, of blocks from erased.begin on, and as above
+/// Requires   what paged{pool, table, tokens} does, of pages from erased.begin on, and as above
 ///            within a page. Pages that share bytes are errc::alias; that no page's keys
 ///            lie where another's values do is the caller's to see to.
 template <class Arch = default_arch>

@@ -46,12 +46,12 @@ struct page_pool {
     }
     return {};
   }
-  /// A page, 0 <= block < pages.
-  ORIEL_INLINE storage_view k_page(index block) const noexcept {
-    return further(k, block * k_page_stride);
+  /// A page, 0 <= page < pages.
+  ORIEL_INLINE storage_view k_page(index page) const noexcept {
+    return further(k, page * k_page_stride);
   }
-  ORIEL_INLINE storage_view v_page(index block) const noexcept {
-    return further(v, block * v_page_stride);
+  ORIEL_INLINE storage_view v_page(index page) const noexcept {
+    return further(v, page * v_page_stride);
   }
   /// Smallest address range around all of them.
   ORIEL_INLINE address_range bytes() const noexcept {
@@ -75,12 +75,12 @@ struct page_pool {
 /// neighbours in memory, runs go on across them.
 ///
 ///   pool    the pages; referred to
-///   table   [>= ceil(tokens / page_size)] block numbers, 32 or 64 bits; referred to
+///   table   [>= ceil(tokens / page_size)] page numbers, 32 or 64 bits; referred to
 ///   tokens  in the sequence; token 0 has position `first`
 ///   lost    positions whose pages were given back: from the sinks' end to a window's begin, or
 ///           from `first` on; their numbers in the table are not looked at
 ///
-/// Requires   block numbers in [0, pool.pages) for what is held, a table that is long enough
+/// Requires   page numbers in [0, pool.pages) for what is held, a table that is long enough
 ///            (errc::shape), positions below 2^60 and `lost` within them (errc::position).
 /// Cost       check() walks over the table; overlaps() too where `out` lies among the pages.
 /// Source     Kwon et al. 2023 (PagedAttention), arXiv:2309.06180.
@@ -104,11 +104,11 @@ class paged {
       return {errc::position, "paged: lost must lie within the sequence's positions"};
     }
     if (table_.size() < pages()) {
-      return {errc::shape, "paged: the table must hold ceil(tokens / page_size) block numbers"};
+      return {errc::shape, "paged: the table must hold ceil(tokens / page_size) page numbers"};
     }
     for (index i = 0; i < pages(); ++i) {
       if (holds_page(i) && (table_[i] < 0 || table_[i] >= pool_->pages)) {
-        return {errc::shape, "paged: a block number in the table is outside of the pool"};
+        return {errc::shape, "paged: a page number in the table is outside of the pool"};
       }
     }
     return {};

@@ -73,9 +73,9 @@ ORIEL_INLINE status store_rows(storage_view const& to_k, storage_view const& to_
 /// The same into a sequence's pages, which must be its own from token `at` on: another sequence
 /// that shares one would see the rows too.
 ///
-///   table   [>= ceil((at + n) / page_size)] block numbers
+///   table   [>= ceil((at + n) / page_size)] page numbers
 ///
-/// Requires   what paged{pool, table, at + n} does of the blocks from `at` on, and as above within
+/// Requires   what paged{pool, table, at + n} does of the pages from `at` on, and as above within
 ///            a page. Pages that share bytes are errc::alias; that no page's keys
 ///            lie where another's values do is the caller's to see to.
 /// Cost       besides, the table walked over once.
@@ -88,17 +88,17 @@ ORIEL_INLINE status store_rows(page_pool const& pool, integers table, index at,
   if (status s = check_written(pool.k, pool.v); !s.ok()) return s;
   index const size = pool.page_size();
   for (index t = 0; t < k.tokens; t += size - (at + t) % size) {
-    index const block = table[(at + t) / size];
+    index const page = table[(at + t) / size];
     for (address_range const& written :
-         {footprint(pool.k_page(block)), footprint(pool.v_page(block))}) {
+         {footprint(pool.k_page(page)), footprint(pool.v_page(page))}) {
       if (written.meets(footprint(k)) || written.meets(footprint(v))) {
         return detail::stored_over_read;
       }
     }
   }
   for (index t = 0; t < k.tokens; ++t) {
-    index const block = table[(at + t) / size];
-    storage_view const to_k = pool.k_page(block), to_v = pool.v_page(block);
+    index const page = table[(at + t) / size];
+    storage_view const to_k = pool.k_page(page), to_v = pool.v_page(page);
     for (index head = 0; head < k.heads; ++head) {
       detail::store_row(to_k, (at + t) % size, k, t, head);
       detail::store_row(to_v, (at + t) % size, v, t, head);

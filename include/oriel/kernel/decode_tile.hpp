@@ -28,7 +28,7 @@ class decode_tile {
   /// Rows that are computed with at a time: as floats they stay in L1.
   static constexpr index chunk_keys = 16;
 
-  /// What lives only within a key tile, and is the same for the tiles of a block.
+  /// What lives only within a key tile, and is the same for the tiles of a work item.
   struct shared {
     bool coded = false;           ///< may rows be stored otherwise than as floats?
     float* scores = nullptr;      ///< [rows, tile_keys]

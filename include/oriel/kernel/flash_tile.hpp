@@ -22,7 +22,7 @@ class flash_tile {
  public:
   static constexpr int rows = tile_shape<Arch>::rows;
 
-  /// Scores live only within a key tile: the tiles of a block share `scores` [tile_keys, rows].
+  /// Scores live only within a key tile: the tiles of a work item share `scores` [tile_keys, rows].
   static flash_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {
     flash_tile tile;
     tile.head_dim_ = head_dim;

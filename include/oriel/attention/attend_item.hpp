@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: BSL-1.0
-// One block of rows: tile by tile, or gathered by the blocks of keys that they choose.
+// One work item: its row tiles, or rows gathered by the blocks of keys that they choose.
 #pragma once
 
 #include "oriel/attention/attend_tiles.hpp"
 
 namespace oriel::inline v0::detail {
 
-/// A block of tiles. The result goes to `split`, the state of a block's leaf, or is written where
-/// there is none.
+/// Row tiles. The result goes to `split`, the state of an item's leaf, or is written where there is
+/// none.
 template <class Arch, tile_kernel<Arch> Kernel>
 void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
-                  block const& b, key_ranges const& leaves,
+                  work_item const& item, key_ranges const& leaves,
                   softmax_state<Arch> const* split) noexcept {
-  tile_group g{.decode = b.cut.decode};
+  tile_group g{.decode = item.cut.decode};
   chosen_tile chosen[tile_group::most];
   choices left = scratch.chosen_by(call);
-  for (int i = 0; i < b.count; ++i) {
-    row_tile const rows = b.rows(call, i);
+  for (int i = 0; i < item.count; ++i) {
+    row_tile const rows = item.rows(call, i);
     int const dense = call.select ? rows.count_before(call.select.dense_before()) : rows.count;
-    g.add(rows, b.head(i), reach_of(call, rows), dense < rows.count ? &chosen[i] : nullptr);
+    g.add(rows, item.head(i), reach_of(call, rows), dense < rows.count ? &chosen[i] : nullptr);
     if (dense == rows.count) continue;
     chosen[i].own = left;
     chosen[i].dense = dense;
-    choose_blocks<Arch>(call, b.head(i), rows, dense, left, scratch.wide_q);
+    choose_blocks<Arch>(call, item.head(i), rows, dense, left, scratch.wide_q);
     left = left.from(rows.count);
   }
   attend_tiles(kernels, scratch, call, g, leaves);
@@ -37,12 +37,12 @@ void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
 /// gathered into tiles, whose states are merged into the rows' own.
 template <class Arch, tile_kernel<Arch> Kernel>
 void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
-                     block const& b) noexcept {
+                     work_item const& item) noexcept {
   segment_scratch<Arch> const& own = scratch.segment;
   choices const chosen = scratch.chosen_by(call);
-  row_tile const rows = b.rows(call, 0);
-  index const head = b.head(0);
-  index const most_tiles = b.cut.decode ? 1 : block_tiles;
+  row_tile const rows = item.rows(call, 0);
+  index const head = item.head(0);
+  index const most_tiles = item.cut.decode ? 1 : item_tiles;
   choose_blocks<Arch>(call, head, rows, 0, chosen, scratch.wide_q);
   own.state.reset(rows.count);
   index now = INT64_MAX;  // the first block that is not done
@@ -62,10 +62,10 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
     };
     key_ranges const keys(block_at(now));
     for (index done = 0; done < takers;) {
-      tile_group g{.decode = b.cut.decode};
+      tile_group g{.decode = item.cut.decode};
       index const first = done;
-      for (; done < takers && g.count < most_tiles; done += b.cut.tile_rows) {
-        row_tile const tile{rows.first, static_cast<int>(min_of(b.cut.tile_rows, takers - done)),
+      for (; done < takers && g.count < most_tiles; done += item.cut.tile_rows) {
+        row_tile const tile{rows.first, static_cast<int>(min_of(item.cut.tile_rows, takers - done)),
                             rows.group, rows.first_query, own.list + done};
         g.add(tile, head, intersect(reach_of(call, tile), keys));
       }
@@ -76,7 +76,8 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
       for (int i = 0; i < g.count; ++i) {
         end_tile(kernels[i], scratch, call, g, i, leaves, scratch.state);
         for (int r = 0; r < g.rows[i].count; ++r) {
-          own.state.from(own.list[first + i * b.cut.tile_rows + r]).merge(scratch.state.from(r), 1);
+          own.state.from(own.list[first + i * item.cut.tile_rows + r])
+              .merge(scratch.state.from(r), 1);
         }
       }
     }
@@ -85,18 +86,18 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
   write_rows(call, head, rows, own.state);
 }
 
-/// A block with the kernel that it takes, in tiles or gathered.
+/// An item with the kernel that it takes, in tiles or gathered.
 template <class Arch>
-void attend_block(worker_scratch<Arch>& scratch, attention const& call, block const& b,
-                  key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
+void attend_item(worker_scratch<Arch>& scratch, attention const& call, work_item const& item,
+                 key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
   auto const attend = [&](auto* kernels) {
-    if (b.gathers()) {
-      attend_gathered(kernels, scratch, call, b);
+    if (item.gathers()) {
+      attend_gathered(kernels, scratch, call, item);
     } else {
-      attend_tiled(kernels, scratch, call, b, leaves, split);
+      attend_tiled(kernels, scratch, call, item, leaves, split);
     }
   };
-  if (b.cut.decode) {
+  if (item.cut.decode) {
     attend(scratch.decode);
   } else {
     attend(scratch.flash);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/attention/attend_block.hpp"
+#include "oriel/attention/attend_item.hpp"
 
 #include "oriel/mask/causal.hpp"
 #include "oriel/select/listed_blocks.hpp"
@@ -8,7 +8,7 @@
 namespace oriel::test {
 namespace {
 
-/// Every block of a call by itself, in one worker's scratch.
+/// Every work item of a call by itself, in one worker's scratch.
 void attend_all(attention const& call, index share) {
   attend_bounds const b = bounds_of(call);
   using scratch = detail::worker_scratch<default_arch>;
@@ -18,14 +18,14 @@ void attend_all(attention const& call, index share) {
   carver all(memory.span().data());
   scratch own = scratch::carve(all, b, b.head_dim, b.value_dim());
   attention_batch const batch(call);
-  for (detail::block_walk<default_arch> walk(batch, share); walk.next();) {
-    detail::attend_block<default_arch>(own, call, walk.at(), walk.at().leaves);
+  for (detail::item_walk<default_arch> walk(batch, share); walk.next();) {
+    detail::attend_item<default_arch>(own, call, walk.at(), walk.at().leaves);
   }
   EXPECT_TRUE(memory.is_untouched_behind());
 }
 
 void expect_as_defined(attention call) {
-  for (index const share : {index{40}, INT64_MAX}) {  // blocks of one tile, of many
+  for (index const share : {index{40}, INT64_MAX}) {  // items of one tile, of many
     answer const to(call);
     call.out = to.out.view;
     call.lse = to.lse.view;
@@ -60,7 +60,7 @@ TEST(AttendBlock, RowsThatChooseTheirBlocksAreTiledOrGathered) {
   attention_batch const batch(call);
   bool gathers = false;
   bool tiles = false;
-  for (detail::block_walk<default_arch> walk(batch, INT64_MAX); walk.next();) {
+  for (detail::item_walk<default_arch> walk(batch, INT64_MAX); walk.next();) {
     (walk.at().gathers() ? gathers : tiles) = true;
   }
   EXPECT_TRUE(gathers);
