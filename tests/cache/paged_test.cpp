@@ -138,7 +138,7 @@ TEST(Paged, ChecksNameTheRule) {
     errc code;
     char const* what;
   };
-  char const* const block = "paged: a block number in the table is outside of the pool";
+  char const* const block = "paged: a page number in the table is outside of the pool";
   char const* const tokens = "paged: tokens must be from 0 and below 2^60";
   char const* const between = "kv: positions must lie between -2^60 and 2^60";
   char const* const lost = "paged: lost must lie within the sequence's positions";
@@ -155,7 +155,7 @@ TEST(Paged, ChecksNameTheRule) {
            {{pool, low, 5, 0, {0, 3}}, errc::shape, block},
            {{pool, table, 13},
             errc::shape,
-            "paged: the table must hold ceil(tokens / page_size) block numbers"},
+            "paged: the table must hold ceil(tokens / page_size) page numbers"},
            {{pool, table, -1}, errc::shape, tokens},
            {{pool, table, INT64_MAX}, errc::shape, tokens},
            {{pool, table, 12, max_position - 12}, errc::position, between},

@@ -122,8 +122,8 @@ struct partition {
 /// Parts of the total that are tasks, per worker: fine enough that none waits long for the last.
 inline constexpr index tasks_per_worker = 16;
 
-/// Walks over the work items of a call in order, each of at most `share` cost, or a single tile, which
-/// is then cut into its leaves if the plan has room for their states.
+/// Walks over the work items of a call in order, each of at most `share` cost, or a single tile,
+/// which is then cut into its leaves if the plan has room for their states.
 /// Cost O(sequences + row tiles).
 template <class Arch>
 class item_walk {

@@ -27,13 +27,15 @@ struct tile_shape {
   }
 };
 
-/// Row tiles of a work item: each key tile is used by all of them while it lies in L2. One alone asks
-/// the L3 cache for 1 KB (dim 128) per 25 kflop, which a Sapphire Rapids core does not get in time.
+/// Row tiles of a work item: each key tile is used by all of them while it lies in L2. One alone
+/// takes 1 KB (dim 128) per 25 kflop from the L3 cache, which a Sapphire Rapids core does not get in
+/// time.
 inline constexpr int item_tiles = 4;
 
 /// Rows (query tokens x group) up to which a call takes the decode kernel (lanes = head_dim).
 inline constexpr index decode_rows = 8;
-/// Heads of a work item of the decode kernel, if their rows lie side by side: each is read while the memory is at hand.
+/// Heads of a work item of the decode kernel whose rows lie side by side: each is read while the
+/// memory is at hand.
 inline constexpr int item_heads = 8;
 
 /// Queries from which on a call always takes the row-lane kernel: any cut of a prompt into pieces
