@@ -92,9 +92,9 @@ int main() {
   require(layer.erase({4, 260}, rope, scratch));  // at least erase_bytes(dim)
   text_k.erase(text_k.begin() + 4 * row, text_k.begin() + 260 * row);
   text_v.erase(text_v.begin() + 4 * row, text_v.begin() + 260 * row);
-  float angles[dim];
-  rope.angles(-256, angles);
-  for (std::size_t at = 4 * row; at < text_k.size(); at += dim) rope.rotate(angles, &text_k[at]);
+  float cos_sin[dim];
+  rope.cos_sin(-256, cos_sin);
+  for (std::size_t at = 4 * row; at < text_k.size(); at += dim) rope.rotate(cos_sin, &text_k[at]);
   allowed = 1e-6f;
   feed("context shifted", {544, 564}, 1);
 

@@ -243,7 +243,7 @@ rows_view session::forward(std::span<token_id const> tokens, bool one_by_one) {
   }
   // Where the piece begins: in the text, or after the rows that the caches hold.
   index const first = options_.in_cache ? caches_->held() : position_;
-  for (index i = 0; i < n; ++i) rope_of(m.dim).angles(first + i, angles_.row(i).data());
+  for (index i = 0; i < n; ++i) rope_of(m.dim).cos_sin(first + i, angles_.row(i).data());
   for (index i = 0; i < m.dim.layers; ++i) {
     auto const& layer = m.layers[static_cast<std::size_t>(i)];
     rms_norm(x, layer.attention_norm, m.dim.rms_epsilon, normed);

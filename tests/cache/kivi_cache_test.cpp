@@ -407,12 +407,12 @@ TEST(KiviCache, EraseTurnsKeysToTheirNewPositions) {
   ASSERT_TRUE(own.of.erase({16, 48}, by, scratch).ok());
   ASSERT_TRUE(own.bytes.intact());
   auto const turned = [&](std::vector<float> row, float const* exact) {
-    float angles[text::dim];
-    by.angles(-32, angles);
+    float cos_sin[text::dim];
+    by.cos_sin(-32, cos_sin);
     for (index h = 0; h < text::heads; ++h) {
       float* const key = row.data() + h * (text::dim + text::v_dim);
       if (exact) std::copy_n(exact + h * text::dim, text::dim, key);
-      by.rotate(angles, key);
+      by.rotate(cos_sin, key);
     }
     return row;
   };
@@ -458,10 +458,10 @@ TEST(KiviCache, EraseTurnsGroupsAsTheirFloats) {
   ASSERT_TRUE(own.of.erase({16, 48}, by, scratch).ok());
   index const first = round_up(own.of.floats().begin, 16);
   ASSERT_EQ(first, 48);
-  float angles[text::dim];
-  by.angles(-32, angles);
+  float cos_sin[text::dim];
+  by.cos_sin(-32, cos_sin);
   for (index row = 80 * text::heads; row < 128 * text::heads; ++row) {
-    by.rotate(angles, t.keys.data() + row * text::dim);
+    by.rotate(cos_sin, t.keys.data() + row * text::dim);
   }
   twin.feed(t, {80, 128}, first);
   for (index p = first; p < 96; ++p) EXPECT_EQ(own.row(p), twin.row(p)) << p;

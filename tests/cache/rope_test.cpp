@@ -45,7 +45,7 @@ TEST(Rope, TurnsPairsAsThePaperDoes) {
     for (index const distance : {index{0}, index{1}, index{-7}, index{100'000}, index{1} << 40}) {
       std::vector<float> row{1, 2, 3, 4, 5, 6, 7}, angles(6);
       std::vector<float> const before = row;
-      by.angles(distance, angles.data());
+      by.cos_sin(distance, angles.data());
       by.rotate(angles.data(), row.data());
       EXPECT_EQ(row[6], 7.0f) << "behind dim nothing turns";
       for (std::size_t i = 0; i < 3; ++i) {
@@ -68,7 +68,7 @@ TEST(Rope, TakesATableOfFrequencies) {
   std::vector<float> const table{0.25f, 2.0f};
   rope const by{.dim = 4, .frequencies = table};
   std::vector<float> angles(4);
-  by.angles(3, angles.data());
+  by.cos_sin(3, angles.data());
   EXPECT_FLOAT_EQ(angles[0], std::cos(0.75f));
   EXPECT_FLOAT_EQ(angles[1], std::cos(6.0f));
   EXPECT_FLOAT_EQ(angles[2], std::sin(0.75f));

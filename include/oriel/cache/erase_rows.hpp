@@ -23,7 +23,7 @@ void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
   if (by != nullptr) {
     carver carve(memory.bytes.data());
     scratch = rotation_scratch::carve(carve, k(erased.begin).dim);
-    by->template angles<Arch>(-n, scratch.angles);
+    by->template cos_sin<Arch>(-n, scratch.cos_sin);
   }
   auto const move = [](storage_view const& from, storage_view const& to, index head) {
     std::memmove(to.bytes().row(0, head), from.bytes().row(0, head),
@@ -38,10 +38,10 @@ void move_rows(index tokens, range erased, K&& k, V&& v, rope const* by,
       stored_rows const key = to_k.rows(0, head);
       std::byte* const at = to_k.bytes().row(0, head);
       if (!key.reader) {
-        by->template rotate<Arch>(scratch.angles, reinterpret_cast<float*>(at));
+        by->template rotate<Arch>(scratch.cos_sin, reinterpret_cast<float*>(at));
       } else {
         key.reader({at, key.stride, head, t - n, 1, to_k.dim}, scratch.row);
-        by->template rotate<Arch>(scratch.angles, scratch.row);
+        by->template rotate<Arch>(scratch.cos_sin, scratch.row);
         key.reader.functions->encode(key.reader.context, scratch.row, to_k.dim, head, at);
       }
     }

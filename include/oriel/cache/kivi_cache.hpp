@@ -159,7 +159,7 @@ class kivi_cache {
     if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
     auto const scratch = detail::rotation_scratch::carve(carve, at_.shape.head_dim, Group);
-    by.template angles<Arch>(-erased.size(), scratch.angles);
+    by.template cos_sin<Arch>(-erased.size(), scratch.cos_sin);
     at_.template move_down<Arch>(erased, &by, scratch);
     return {};
   }

@@ -181,7 +181,7 @@ struct kivi_rows {
     for (index head = 0; head < shape.kv_heads; ++head) {
       for (index p = max_of(erased.end, floats.begin); p < end; ++p) {
         next.move_floats(head, p - n, *this, p);
-        if (by) by->template rotate<Arch>(scratch.angles, next.float_k(head, p - n));
+        if (by) by->template rotate<Arch>(scratch.cos_sin, next.float_k(head, p - n));
       }
     }
     if (of_floats(erased)) {
@@ -217,7 +217,7 @@ struct kivi_rows {
                               scratch.row);
     float const* rows[Group];
     for (index t = 0; t < Group; ++t) {
-      by.template rotate<Arch>(scratch.angles, scratch.row + t * shape.head_dim);
+      by.template rotate<Arch>(scratch.cos_sin, scratch.row + t * shape.head_dim);
       rows[t] = scratch.row + t * shape.head_dim;
     }
     keys::template encode<Arch>(rows, 0, shape.head_dim, at);

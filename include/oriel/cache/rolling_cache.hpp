@@ -176,10 +176,10 @@ class rolling_cache {
     if (status s = check_erase(erased); !s.ok()) return s;
     carver carve(memory.bytes.data());
     auto const scratch = detail::rotation_scratch::carve(carve, kept_.head_dim);
-    by.template angles<Arch>(-erased.size(), scratch.angles);
+    by.template cos_sin<Arch>(-erased.size(), scratch.cos_sin);
     return erase_rows(erased, [&](std::byte* at, index head, index p) {
       codecs_.k.template read<Arch>({at, key_bytes(), head, p, 1, kept_.head_dim}, scratch.row);
-      by.template rotate<Arch>(scratch.angles, scratch.row);
+      by.template rotate<Arch>(scratch.cos_sin, scratch.row);
       codecs_.k.template encode<Arch>(scratch.row, kept_.head_dim, head, at);
     });
   }

@@ -53,7 +53,7 @@ struct rope {
 
   /// Cosines [dim / 2], then sines [dim / 2], of a rotation by `distance` positions of either sign.
   template <class Arch = default_arch>
-  void angles(index distance, float* to) const noexcept {
+  void cos_sin(index distance, float* to) const noexcept {
     for (index i = 0; i < dim / 2; ++i) {
       double const angle = static_cast<double>(distance) * frequency(i);
       to[i] = static_cast<float>(std::cos(angle));
@@ -61,27 +61,28 @@ struct rope {
     }
   }
 
-  /// Rotates a row [>= dim] in place. Cost 3 dim flops.
+  /// Rotates a row [>= dim] in place by the cosines and sines `cs`. Cost 3 dim flops.
   template <class Arch = default_arch>
-  void rotate(float const* angles, float* row) const noexcept {
+  void rotate(float const* cs, float* row) const noexcept {
     bool const halves = pairs == rope_pairs::halves;
     index const step = halves ? 1 : 2;
     float* const second = row + (halves ? dim / 2 : 1);
     for (index i = 0; i < dim / 2; ++i) {
       float const a = row[i * step];
       float const b = second[i * step];
-      row[i * step] = a * angles[i] - b * angles[dim / 2 + i];
-      second[i * step] = a * angles[dim / 2 + i] + b * angles[i];
+      row[i * step] = a * cs[i] - b * cs[dim / 2 + i];
+      second[i * step] = a * cs[dim / 2 + i] + b * cs[i];
     }
   }
 };
 
 namespace detail {
 
-/// Carves what re-rotating encoded keys needs: `rows` rows, and the angles of one distance.
+/// Carves what re-rotating encoded keys needs: `rows` rows, and the cosines and sines of one
+/// distance.
 struct rotation_scratch {
-  float* row = nullptr;     ///< [rows, head_dim]
-  float* angles = nullptr;  ///< [head_dim]
+  float* row = nullptr;      ///< [rows, head_dim]
+  float* cos_sin = nullptr;  ///< [head_dim]
 
   ORIEL_INLINE static rotation_scratch carve(carver& memory, index head_dim,
                                              index rows = 1) noexcept {
@@ -138,8 +139,8 @@ class rope_table {
     table.made_ = made_from(bytes, by, places);
     if (!table.made_.ok()) return table;
     table.places_ = places;
-    table.angles_ = reinterpret_cast<float*>(bytes.data());
-    for (index i = 0; i < places; ++i) by.template angles<Arch>(i, table.angles_ + i * by.dim);
+    table.cos_sin_ = reinterpret_cast<float*>(bytes.data());
+    for (index i = 0; i < places; ++i) by.template cos_sin<Arch>(i, table.cos_sin_ + i * by.dim);
     return table;
   }
 
@@ -149,11 +150,11 @@ class rope_table {
   /// Rotates a row [>= dim] to `place`, 0 <= place < places().
   template <class Arch = default_arch>
   void rotate(index place, float* row) const noexcept {
-    by_.template rotate<Arch>(angles_ + place * by_.dim, row);
+    by_.template rotate<Arch>(cos_sin_ + place * by_.dim, row);
   }
   ORIEL_INLINE address_range own() const noexcept {
     return footprint(
-        std::span<std::byte const>(reinterpret_cast<std::byte const*>(angles_),
+        std::span<std::byte const>(reinterpret_cast<std::byte const*>(cos_sin_),
                                    static_cast<std::size_t>(required_bytes(by_, places_))));
   }
 
@@ -170,7 +171,7 @@ class rope_table {
 
   rope by_;
   status made_;
-  float* angles_ = nullptr;  ///< [places, dim]
+  float* cos_sin_ = nullptr;  ///< [places, dim]
   index places_ = 0;
 };
 

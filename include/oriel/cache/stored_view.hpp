@@ -2,6 +2,7 @@
 // A caller's rows, whatever they are stored as.
 #pragma once
 
+#include "oriel/cache/kv_run.hpp"
 #include "oriel/codec/codec.hpp"
 #include "oriel/view/overlap.hpp"
 

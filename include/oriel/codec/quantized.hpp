@@ -51,14 +51,14 @@ struct code_rows {
 /// (2^Bits - 1), both rounded to Parameter. What that can't hold, or a number that is infinite or
 /// NaN, makes scale NaN, and so all that is read.
 template <int Bits, class Parameter>
-struct linear {
+struct asymmetric {
   float scale = 0.0f;
   float zero = 0.0f;
 
   template <class Arch>
-  static linear over(float const* x, index count, float* code) noexcept {
+  static asymmetric over(float const* x, index count, float* code) noexcept {
     extent const all = extent_of<Arch>(x, count);
-    linear of;
+    asymmetric of;
     of.zero = static_cast<float>(Parameter(all.low));
     of.scale = static_cast<float>(Parameter((all.high - of.zero) / most));
     if (!all.finite || !__builtin_isfinite(of.scale) || !__builtin_isfinite(of.zero)) {
@@ -102,7 +102,7 @@ struct symmetric {
 };
 
 /// Rows of codes with a scale, and with ZeroPoint a zero, per token and `Group` consecutive
-/// channels: `linear` or `symmetric` over them.
+/// channels: `asymmetric` or `symmetric` over them.
 ///
 /// Bytes   Bits / 8 per channel (rounded up to 16 bytes), then a scale per group, then with
 ///         ZeroPoint a zero per group, both of type Parameter (f16 or float). Any row size.
@@ -136,7 +136,7 @@ struct quantized {
       index const count = min_of(Group, dim - at);
       float code[Group];
       if constexpr (ZeroPoint) {
-        auto const of = linear<Bits, Parameter>::template over<Arch>(row + at, count, code);
+        auto const of = asymmetric<Bits, Parameter>::template over<Arch>(row + at, count, code);
         put(to, dim, at / Group, of.scale);
         put(to, dim, groups(dim) + at / Group, of.zero);
       } else {

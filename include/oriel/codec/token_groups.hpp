@@ -28,8 +28,8 @@ struct token_groups {
       float channel[Tokens];
       float code[Tokens];
       for (index t = first; t < Tokens; ++t) channel[t] = rows[t][d];
-      auto const of = linear<Bits, Parameter>::template over<Arch>(channel + first, Tokens - first,
-                                                                   code + first);
+      auto const of = asymmetric<Bits, Parameter>::template over<Arch>(
+          channel + first, Tokens - first, code + first);
       put(to, dim, d, of.scale);
       put(to, dim, dim + d, of.zero);
       for (index t = first; t < Tokens; ++t) {

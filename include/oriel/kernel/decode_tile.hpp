@@ -6,7 +6,7 @@
 
 #include "oriel/cache/source.hpp"
 #include "oriel/codec/row_products.hpp"
-#include "oriel/kernel/rounded_tile.hpp"
+#include "oriel/kernel/rounded_operands.hpp"
 #include "oriel/kernel/row_fetch.hpp"
 #include "oriel/kernel/softmax_state.hpp"
 #include "oriel/kernel/tile_shape.hpp"
@@ -30,10 +30,10 @@ class decode_tile {
 
   /// What lives only within a key tile, and is the same for the tiles of a work item.
   struct shared {
-    bool coded = false;           ///< may rows be stored otherwise than as floats?
-    float* scores = nullptr;      ///< [rows, tile_keys]
-    float* chunk = nullptr;       ///< [chunk_keys, max(head_dim, v_dim)] if coded
-    rounded_values<Arch> values;  ///< if coded
+    bool coded = false;       ///< may rows be stored otherwise than as floats?
+    float* scores = nullptr;  ///< [rows, tile_keys]
+    float* chunk = nullptr;   ///< [chunk_keys, max(head_dim, v_dim)] if coded
+    rounded_pv<Arch> pv;      ///< if coded
     ORIEL_INLINE shared() noexcept {}
   };
   static shared carve_shared(carver& memory, bool coded, index head_dim, index v_dim,
@@ -42,14 +42,14 @@ class decode_tile {
     own.coded = coded;
     own.scores = scores;
     own.chunk = memory.take<float>(saturating_mul(coded ? chunk_keys : 0, max_of(head_dim, v_dim)));
-    own.values = rounded_values<Arch>::carve(memory, coded ? rows : 0, v_dim);
+    own.pv = rounded_pv<Arch>::carve(memory, coded ? rows : 0, v_dim);
     return own;
   }
   static decode_tile carve(carver& memory, index head_dim, index v_dim,
                            shared const& own) noexcept {
     decode_tile tile;
     tile.chunk_ = own.chunk;
-    tile.values_ = own.values;
+    tile.pv_ = own.pv;
     tile.coded_ = own.coded;
     tile.head_dim_ = head_dim;
     tile.padded_dim_ = head_dim / lanes<Arch> * lanes<Arch> + lanes<Arch>;
@@ -162,23 +162,23 @@ class decode_tile {
   template <class Runs>
   void begin_values([[maybe_unused]] range places, [[maybe_unused]] int count,
                     [[maybe_unused]] Runs&& each_run) noexcept {
-    values_.clear();
+    pv_.clear();
     if constexpr (has_words<Arch>) {
       if (!rounds_) return;
       each_run([&](kv_run const& run, index at) ORIEL_INLINE_LAMBDA {
         auto const* const own = rounding(run.v, leaf_.v_dim);
         if (own == nullptr) return;
-        if (values_.of() == nullptr) values_.begin(own, places);
-        if (values_.of() == own) values_.scales(run.slice(run.v, leaf_.v_dim), at);
+        if (pv_.of() == nullptr) pv_.begin(own, places);
+        if (pv_.of() == own) pv_.scales(run.slice(run.v, leaf_.v_dim), at);
       });
-      if (values_.of() != nullptr) values_.weigh(s_, count);
+      if (pv_.of() != nullptr) pv_.weigh(s_, count);
     }
   }
   /// acc += P V for the keys of `run`. Runs come in order.
   void accumulate(kv_run const& run, index at, int count) noexcept {
     row_slice const values = run.slice(run.v, leaf_.v_dim);
-    if (values_.of() != nullptr && values_.of() == rounding(run.v, leaf_.v_dim)) {
-      return values_.add(values, at, count);
+    if (pv_.of() != nullptr && pv_.of() == rounding(run.v, leaf_.v_dim)) {
+      return pv_.add(values, at, count);
     }
     if (run.v.reader.multiplies(leaf_.v_dim)) {
       return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
@@ -192,7 +192,7 @@ class decode_tile {
   }
   void end_values([[maybe_unused]] int count) noexcept {
     if constexpr (has_words<Arch>) {
-      if (values_.of() != nullptr) values_.end(leaf_, count);
+      if (pv_.of() != nullptr) pv_.end(leaf_, count);
     }
   }
 
@@ -285,7 +285,7 @@ class decode_tile {
   bool coded_ = false;               ///< may rows be stored otherwise than as floats?
   bool rounds_ = false;              ///< may products be of integers?
   rounded_queries<Arch> integer_q_;  ///< Q, where products may be of integers
-  rounded_values<Arch> values_;      ///< shared as the scores are
+  rounded_pv<Arch> pv_;              ///< shared as the scores are
   softmax_state<Arch> leaf_;
   softmax_state<Arch> total_;
   bool wants_streams_ = false;

@@ -28,8 +28,8 @@ struct tile_shape {
 };
 
 /// Row tiles of a work item: each key tile is used by all of them while it lies in L2. One alone
-/// takes 1 KB (dim 128) per 25 kflop from the L3 cache, which a Sapphire Rapids core does not get in
-/// time.
+/// takes 1 KB (dim 128) per 25 kflop from the L3 cache, which a Sapphire Rapids core does not get
+/// in time.
 inline constexpr int item_tiles = 4;
 
 /// Rows (query tokens x group) up to which a call takes the decode kernel (lanes = head_dim).

@@ -89,12 +89,12 @@ class rounded_queries {
 /// channels is a 16-bit integer, of which a row's largest in the tile becomes 32639 units, and
 /// sums of codes are exact, so that they depend on nothing but the tile's keys.
 template <class Arch>
-class rounded_values {
+class rounded_pv {
  public:
-  ORIEL_INLINE rounded_values() noexcept {}
+  ORIEL_INLINE rounded_pv() noexcept {}
   /// For `rows` rows, or none, of values of `v_dim` floats.
-  static rounded_values carve(carver& memory, index rows, index v_dim) noexcept {
-    rounded_values own;
+  static rounded_pv carve(carver& memory, index rows, index v_dim) noexcept {
+    rounded_pv own;
     index const keys = rows > 0 ? tile_keys : 0;
     index const groups = ceil_div(v_dim, 16);  // at most
     own.dim_ = v_dim;

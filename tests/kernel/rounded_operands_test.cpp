@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "oriel/kernel/rounded_tile.hpp"
+#include "oriel/kernel/rounded_operands.hpp"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ using arch = default_arch;
 TEST(RoundedTile, TakesNothingForNoRows) {
   carver none;
   rounded_queries<arch>::carve(none, 0, 1024);
-  rounded_values<arch>::carve(none, 0, 1024);
+  rounded_pv<arch>::carve(none, 0, 1024);
   EXPECT_EQ(none.used(), 0);
 }
 
@@ -86,11 +86,11 @@ std::vector<float> sums(std::vector<std::byte> const& bytes, index dim, std::vec
                         int count, std::vector<range> const& parts) {
   index const stride = Codec::row_bytes(dim);
   carver sizes;
-  rounded_values<arch>::carve(sizes, 8, dim);
+  rounded_pv<arch>::carve(sizes, 8, dim);
   softmax_state<arch>::carve(sizes, 8, dim);
   aligned_memory memory(sizes.used());
   carver real(memory.span().data());
-  auto values = rounded_values<arch>::carve(real, 8, dim);
+  auto values = rounded_pv<arch>::carve(real, 8, dim);
   auto const state = softmax_state<arch>::carve(real, 8, dim);
   for (index i = 0; i < 8 * state.stride(); ++i) state.acc[i] = 0.25f;
   values.begin(reader_of<arch, Codec>(nullptr).rounded(dim), {20, 120});
