@@ -4,7 +4,7 @@
 
 #include <type_traits>
 
-#include "oriel/cache/model_config.hpp"
+#include "oriel/cache/model_layout.hpp"
 #include "oriel/cache/rolling_cache.hpp"
 
 namespace oriel::inline v0 {
@@ -63,7 +63,7 @@ class model_cache {
   /// Bytes that a cache of these sizes needs; INT64_MAX when they can't be counted, 0 for sizes
   /// that are invalid. Cost O(layers).
   ORIEL_INLINE static index required_bytes(model_config const& config) noexcept {
-    return check(config).ok() ? parts::of(config).all : 0;
+    return check(config).ok() ? layout::of(config).all : 0;
   }
 
   /// The largest context whose cache fits `bytes`, whatever config.context is: required_bytes of it
@@ -75,7 +75,7 @@ class model_cache {
     if (!check(config).ok()) return 0;
     return first_where(max_position, [&](index i) ORIEL_INLINE_LAMBDA {
       config.context = i + 1;
-      index const needed = parts::of(config).all;
+      index const needed = layout::of(config).all;
       return needed == INT64_MAX || needed > bytes;
     });
   }
@@ -85,7 +85,7 @@ class model_cache {
       : made_(made_from(bytes, config, codecs)), none_(made_) {
     if (!made_.ok()) return;
     bytes_ = bytes.data();
-    at_ = parts::of(config);
+    at_ = layout::of(config);
     layers_ = config.layer_count();
     sequences_ = config.sequences;
     index cache = 0;
@@ -308,39 +308,8 @@ class model_cache {
   }
 
  private:
-  /// Of a layer.
-  struct entry {
-    index cache;  ///< number of the cache it reads, in each sequence
-    bool own;     ///< which no layer before it does
-    index limit;  ///< tokens that it may hold
-  };
-  /// Where what lies in the bytes: entries first, then states, then rows.
-  struct parts {
-    index states = 0;
-    index rows = 0;
-    index sequence = 0;  ///< bytes of the rows of one
-    index all = 0;
-    index caches = 0;  ///< of a sequence
-
-    ORIEL_INLINE static parts of(model_config const& config) noexcept {
-      parts p;
-      carver rows;
-      for (index i = 0; i < config.layer_count(); ++i) {
-        if (config.owner(i) != i) continue;
-        rows.template take<std::byte>(layer_cache::required_bytes(config.shape_of(i, group)));
-        ++p.caches;
-      }
-      p.sequence = rows.used();
-      carver memory;
-      memory.template take<entry>(config.layer_count());
-      p.states = memory.used();
-      memory.template take<layer_cache>(saturating_mul(p.caches, config.sequences));
-      p.rows = memory.used();
-      memory.template take<std::byte>(saturating_mul(p.sequence, config.sequences));
-      p.all = memory.used();
-      return p;
-    }
-  };
+  using layout = detail::model_layout<layer_cache>;
+  using entry = detail::layer_entry;
   static_assert(std::is_trivially_copyable_v<layer_cache>);
   static constexpr index frame = detail::saved_frame + detail::word_bytes;
   static constexpr std::uint64_t tag() noexcept { return layer_cache::tag() + 0x10000; }
@@ -351,7 +320,7 @@ class model_cache {
     if (codecs.size() > 1 && codecs.size() != config.layers.size()) {
       return {errc::shape, "model_cache: there must be no codec, one, or one per layer"};
     }
-    return check_storage(bytes, parts::of(config).all,
+    return check_storage(bytes, layout::of(config).all,
                          {"cache bytes must not be null",
                           "cache bytes must hold model_cache::required_bytes(config)",
                           "cache bytes must be aligned to 64"});
@@ -412,7 +381,7 @@ class model_cache {
   layer_cache none_;  ///< what there is of an unusable one
   layer_cache missing_{status{errc::shape, "model_cache: there is no such sequence or layer"}};
   std::byte* bytes_ = nullptr;
-  parts at_;
+  layout at_;
   index layers_ = 0;
   index sequences_ = 0;
 };
