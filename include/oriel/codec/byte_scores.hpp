@@ -120,10 +120,9 @@ struct byte_scores {
           index const c = d + 16 * p;
           std::byte const* from[Keys];
           for (int k = 0; k < Keys; ++k) from[k] = at[n][k] + Codec::code_byte(c);
-          if (p == 0) {  // for most lines several times: some requests are dropped, and fewer were
-            for (int k = 0; k < Keys; ++k)
-              rows.ahead.prefetch_to_l2(from[k]);  // slower (Emerald Rapids)
-          }
+          // Most lines several times: some prefetches are dropped, and fewer were slower (Emerald
+          // Rapids).
+          for (int k = 0; p == 0 && k < Keys; ++k) rows.ahead.prefetch_to_l2(from[k]);
           constexpr int per_byte = 8 / Codec::code_bits;
           code[p] = unsigned_codes<Arch, Codec::code_bits, Codec::code_is_signed>(
               load_quarters<Arch>(from), static_cast<int>(c / 16 % per_byte) * Codec::code_bits);
