@@ -154,7 +154,7 @@ void poison_rows(kivi_cache<Bits, Group> const& cache, cache_shape const& shape,
   }
   index const capacity = cache.capacity();
   auto const held = held_before(cache, round_down(cache.positions().end, Group));
-  index const k_bytes = kind::k_groups::row_bytes(shape.head_dim);
+  index const k_bytes = kind::key_groups::row_bytes(shape.head_dim);
   index const v_bytes = kind::v_codec::row_bytes(v_dim);
   auto* const k_groups = reinterpret_cast<std::byte*>(v + rows * shape.kv_heads * v_dim);
   std::byte* const v_groups = k_groups + capacity * shape.kv_heads * k_bytes;
