@@ -22,7 +22,8 @@ list chosen_by_rule(block_summary<Kind> const& of, block_budget const& budget,
   std::set<index> taken{own};
   std::vector<std::pair<float, index>> others;
   for (index b = 0; b < own; ++b) {
-    if (b * block < row.keys.begin) continue;  // begun to be overwritten
+    if (!intersect({b * block, (b + 1) * block}, row.lost).empty()) continue;  // in part, or all
+    if ((b + 1) * block <= row.keys.begin) continue;  // before the first key
     if (b < budget.first || b > own - budget.last) {
       taken.insert(b);
     } else if (of.held().contains(b)) {
@@ -63,11 +64,13 @@ TYPED_TEST(BestBlocks, FollowTheRuleForOneRowAndForMany) {
       for (index r = 0; r < 11; ++r) {
         index const head = random.below(6);
         index const first = random.below(3) == 0 ? random.below(200) : 0;
+        bool const begins = random.below(2) == 0;  // else a ring has lost what was before
         rows.push_back({q.view.row(random.below(40), head),
                         200 + random.below(200),
                         head,
                         head / 2,
-                        {first, 400}});
+                        {first, 400},
+                        begins || first == 0 ? range{} : range{random.below(first), first}});
       }
       list to(static_cast<std::size_t>(11 * select.most()), -7);
       list counts(11);
@@ -75,13 +78,44 @@ TYPED_TEST(BestBlocks, FollowTheRuleForOneRowAndForMany) {
       for (std::size_t r = 0; r < rows.size(); ++r) {
         auto const from = to.begin() + static_cast<std::ptrdiff_t>(r) * select.most();
         list const got(from, from + counts[r]);
-        EXPECT_EQ(got, chosen_by_rule(of, budget, rows[r])) << trial;
+        EXPECT_EQ(got, chosen_by_rule(of, budget, rows[r]))
+            << trial << ": first " << budget.first << ", last " << budget.last << ", keys from "
+            << rows[r].keys.begin << ", lost from " << rows[r].lost.begin << " to "
+            << rows[r].lost.end;
         list alone(static_cast<std::size_t>(select.most()));
         alone.resize(static_cast<std::size_t>(select.choose(rows[r], alone.data())));
         EXPECT_EQ(got, alone);
       }
     }
   }
+}
+
+/// A block that the sequence begins within is there, as far as it goes, but has no summary; one that
+/// a ring has begun to overwrite is not.
+TYPED_TEST(BestBlocks, ASequenceMayBeginWithinABlock) {
+  block_shape const shape{.block = 4, .blocks = 9, .kv_heads = 1, .head_dim = 3};
+  aligned_memory bytes(block_summary<TypeParam>::required_bytes(shape));
+  block_summary<TypeParam> of(bytes, shape);
+  tensor const k = tensor(15, 1, 3).filled(1);
+  ASSERT_TRUE(of.append(k.view, 5).ok());  // positions 5 to 19
+  float const q[3] = {1.0f, 2.0f, 3.0f};
+  auto const chosen = [&](block_budget const& budget, index at, range keys, range lost = {}) {
+    best_blocks const select(of, budget);
+    list to(static_cast<std::size_t>(select.most()));
+    to.resize(static_cast<std::size_t>(select.choose({q, at, 0, 0, keys, lost}, to.data())));
+    return to;
+  };
+  EXPECT_EQ(chosen({.last = 2}, 9, {5, 20}), (list{1, 2}));
+  EXPECT_EQ(chosen({.last = 9}, 9, {5, 20}), (list{1, 2}));
+  EXPECT_EQ(chosen({.first = 2}, 19, {5, 20}), (list{1, 4}));
+  EXPECT_EQ(chosen({.best = 9}, 19, {5, 20}), (list{2, 3, 4})) << "complete blocks only";
+  EXPECT_EQ(chosen({.last = 2}, 9, {5, 20}, {2, 5}), (list{2})) << "5 is what a ring still holds";
+  EXPECT_EQ(chosen({.first = 2}, 19, {5, 20}, {2, 5}), (list{4}));
+  EXPECT_EQ(chosen({.first = 4}, 19, {5, 20}, {2, 5}), (list{2, 3, 4})) << "those that are whole";
+  EXPECT_EQ(chosen({.first = 3}, 19, {5, 20}, {12, 16}), (list{1, 2, 4})) << "sinks, then a gap";
+  EXPECT_EQ(chosen({.first = 3}, 19, {5, 20}, {11, 16}), (list{1, 4}));
+  EXPECT_EQ(chosen({.first = 4}, 19, {5, 20}, {11, 12}), (list{1, 3, 4})) << "on both sides of it";
+  EXPECT_EQ(chosen({.first = 1, .last = 3}, 10, {-4, 20}), (list{0, 1, 2})) << "from 0 on";
 }
 
 TYPED_TEST(BestBlocks, CheckTheirNumbers) {

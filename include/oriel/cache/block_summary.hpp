@@ -134,7 +134,8 @@ class block_summary {
     if (!kv.lost().empty()) held.begin = max_of(held.begin, kv.lost().end);  // after pinned sinks
     bool const empty = end_ == origin_;
     if (held.empty() || (!empty && held.end < end_)) return {};
-    if (held.begin < 0 || (!empty && held.begin > end_)) {
+    if (held.begin < 0) return {errc::position, "kv: positions must not be negative"};
+    if (!empty && held.begin > end_) {
       return {errc::position, "kv must hold the position after the last one that was taken"};
     }
     if (empty) begin_at(held.begin);
@@ -190,7 +191,7 @@ class block_summary {
     return {};
   }
 
-  /// Forgets everything; the next key may have any position.
+  /// Forgets everything; the next key may have any position from 0 on.
   ORIEL_INLINE void clear() noexcept { begin_at(0); }
 
   /// Positions that were taken.

@@ -39,7 +39,7 @@ ORIEL_INLINE status check_rows_of(kv_shape const& kept, stored_view const& k,
 /// ok, or why `tokens` rows can't have the positions from `at` on (errc::position).
 ORIEL_INLINE constexpr status check_positions(index at, index tokens) noexcept {
   if (at < 0 || tokens >= max_position || at >= max_position - tokens) {
-    return {errc::position, "first must be at least 0 and the last position below 2^60"};
+    return {errc::position, "first must be at least 0 and the position after the last below 2^60"};
   }
   return {};
 }

@@ -79,7 +79,7 @@ class kivi_cache {
     return {};
   }
 
-  /// Forgets every row; the next one may have any position.
+  /// Forgets every row; the next one may have any position from 0 on.
   ORIEL_INLINE void clear() noexcept { at_.begin_at(0); }
 
   /// Can the sequence go on at `position`, with all that a window shows there: would truncate be
@@ -143,7 +143,8 @@ class kivi_cache {
   /// The same for keys with rotary positions: each key that moves is rotated to its new position.
   /// One that is kept as floats is rotated as floats (one more rounding), and a group of them is
   /// encoded from these. Other groups are read, rotated and encoded once more: each time a key is
-  /// off by up to half a step (0.51 scale) per channel of its pair more than it was.
+  /// off by up to half a step (0.51 scale, and with a zero of f16 2^-11 of that) per channel of its
+  /// pair more than it was.
   ///
   /// Requires   besides, a rope that fits the keys (errc::shape), memory.bytes of
   ///            erase_bytes(head_dim, Group), aligned (errc::workspace, errc::memory,

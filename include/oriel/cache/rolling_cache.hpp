@@ -120,7 +120,7 @@ class rolling_cache {
     return {};
   }
 
-  /// Forgets every row; the next one may have any position.
+  /// Forgets every row; the next one may have any position from 0 on.
   ORIEL_INLINE void clear() noexcept { begin_at(0); }
 
   /// Would a query at `position` find all that a window shows it: has no row of the window - 1

@@ -26,7 +26,8 @@ struct kv_shape {
 ///
 ///   check()            ok, or why it can't be read
 ///   shape()            kv heads and row sizes
-///   positions()        the smallest range around the positions it holds
+///   positions()        the smallest range around the positions it holds; of a ring that has lost
+///                      all after its sinks, up to where its sequence ends
 ///   lost()             positions it held once and holds no more (a mask must not reach them), one
 ///                      range, before positions() or within, after the sinks. What lies in
 ///                      positions() and not in lost() is held.

@@ -32,9 +32,10 @@ struct block_budget {
 /// below `first`, and to the `best` complete blocks between those whose gates (block_gate.hpp) are
 /// largest; of equal ones the earlier. Query heads of a group choose for themselves. A row at a
 /// position below block * (first + last + best) attends to everything. To be used with a causal
-/// mask. A block that a ring has begun to overwrite is out of reach, whichever it is, and so is one
-/// whose summary is held no more; the row's own block never is. Where a ring with pinned sinks has
-/// lost rows, blocks of sinks are taken as `first` ones only.
+/// mask. Of a block that the sequence begins within there is what it has; keys at negative
+/// positions are in no block. A block that a ring has begun to overwrite is out of reach, whichever
+/// it is, and so is one whose summary is held no more; the row's own block never is. Where a ring
+/// with pinned sinks has lost rows, blocks of sinks are taken as `first` ones only.
 ///
 ///   of       block_means or block_bounds of the keys of the sequence, which must have been taken
 ///            up to the last query's block; referred to
@@ -92,18 +93,24 @@ class best_blocks {
  private:
   static constexpr int together = 4;  ///< rows that share a pass over the summaries
 
-  /// The blocks that a row may choose from and those that it takes anyway.
+  /// The blocks that a row may choose from and those that it takes anyway: first ones before and
+  /// after a gap, and last ones.
   struct parts {
-    range first, between, last;
+    range sinks, first, between, last;
   };
   ORIEL_INLINE parts parts_of(choosing_row const& row) const noexcept {
     index const own = round_down(row.position, block()) / block();
     index const last = own - (budget_.last - 1);
-    index const held = max_of(row.keys.begin, 0);
-    bool const gap = !row.lost.empty();  // after it, blocks are whole in the source
-    index const whole = ceil_div(gap ? max_of(held, row.lost.end) : held, block());
-    index const pinned = gap ? max_of(row.lost.begin, 0) / block() : last;
-    return {{ceil_div(held, block()), min_of(budget_.first, min_of(pinned, last))},
+    index const first = min_of(budget_.first, last);
+    index const begin = max_of(row.keys.begin, 0);
+    index whole = begin / block();  // from here on, and the sequence may begin within that one
+    range sinks = {};
+    if (!row.lost.empty()) {
+      if (row.keys.begin < row.lost.begin) sinks = {whole, min_of(first, row.lost.begin / block())};
+      whole = ceil_div(max_of(begin, row.lost.end), block());
+    }
+    return {sinks,
+            {whole, first},
             intersect(of_->held(), {max_of(budget_.first, whole), last}),
             {min_of(own, max_of(last, whole)), own + 1}};
   }
@@ -120,7 +127,9 @@ class best_blocks {
     for (int r = 0; r < count; ++r) {
       of[r] = parts_of(rows[r]);
       index* list = to + r * most();
-      for (index b = of[r].first.begin; b < of[r].first.end; ++b) *list++ = b;
+      for (range const part : {of[r].sinks, of[r].first}) {
+        for (index b = part.begin; b < part.end; ++b) *list++ = b;
+      }
       index const wanted = min_of(budget_.best, of[r].between.size());
       best[r].begin(of[r].between.begin, wanted, list);
       if (wanted == 0) of[r].between = {};
