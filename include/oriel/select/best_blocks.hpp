@@ -96,7 +96,7 @@ class best_blocks {
   /// The blocks that a row may choose from and those that it takes anyway: first ones before and
   /// after a gap, and last ones.
   struct parts {
-    range sinks, first, between, last;
+    range pinned, first, between, last;
   };
   ORIEL_INLINE parts parts_of(choosing_row const& row) const noexcept {
     index const own = round_down(row.position, block()) / block();
@@ -104,12 +104,13 @@ class best_blocks {
     index const first = min_of(budget_.first, last);
     index const begin = max_of(row.keys.begin, 0);
     index whole = begin / block();  // from here on, and the sequence may begin within that one
-    range sinks = {};
+    range pinned = {};
     if (!row.lost.empty()) {
-      if (row.keys.begin < row.lost.begin) sinks = {whole, min_of(first, row.lost.begin / block())};
+      if (row.keys.begin < row.lost.begin)
+        pinned = {whole, min_of(first, row.lost.begin / block())};
       whole = ceil_div(max_of(begin, row.lost.end), block());
     }
-    return {sinks,
+    return {pinned,
             {whole, first},
             intersect(of_->held(), {max_of(budget_.first, whole), last}),
             {min_of(own, max_of(last, whole)), own + 1}};
@@ -127,7 +128,7 @@ class best_blocks {
     for (int r = 0; r < count; ++r) {
       of[r] = parts_of(rows[r]);
       index* list = to + r * most();
-      for (range const part : {of[r].sinks, of[r].first}) {
+      for (range const part : {of[r].pinned, of[r].first}) {
         for (index b = part.begin; b < part.end; ++b) *list++ = b;
       }
       index const wanted = min_of(budget_.best, of[r].between.size());
