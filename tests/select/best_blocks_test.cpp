@@ -26,7 +26,7 @@ list chosen_by_rule(block_summary<Kind> const& of, block_budget const& budget,
     if ((b + 1) * block <= row.keys.begin) continue;  // before the first key
     if (b < budget.first || b > own - budget.last) {
       taken.insert(b);
-    } else if (of.held().contains(b)) {
+    } else if (of.held().contains(b) && b * block >= row.keys.begin) {
       for_each_gate<default_arch>(of, row.kv_head, &row.q, 1, {b, b + 1},
                                   [&](int, index, float g) { others.emplace_back(-g, b); });
     }

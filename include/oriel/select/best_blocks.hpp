@@ -103,17 +103,17 @@ class best_blocks {
     index const last = own - (budget_.last - 1);
     index const first = min_of(budget_.first, last);
     index const begin = max_of(row.keys.begin, 0);
-    index whole = begin / block();  // from here on, and the sequence may begin within that one
+    index const whole = ceil_div(max_of(begin, row.lost.end), block());
+    index from = begin / block();  // the sequence may begin within that one
     range pinned = {};
     if (!row.lost.empty()) {
-      if (row.keys.begin < row.lost.begin)
-        pinned = {whole, min_of(first, row.lost.begin / block())};
-      whole = ceil_div(max_of(begin, row.lost.end), block());
+      if (row.keys.begin < row.lost.begin) pinned = {from, min_of(first, row.lost.begin / block())};
+      from = whole;
     }
     return {pinned,
-            {whole, first},
+            {from, first},
             intersect(of_->held(), {max_of(budget_.first, whole), last}),
-            {min_of(own, max_of(last, whole)), own + 1}};
+            {min_of(own, max_of(last, from)), own + 1}};
   }
 
   /// Up to `together` rows of one kv head.
