@@ -11,7 +11,9 @@ namespace {
 /// A cache of 100 bytes per row, with a state of 24.
 struct rows_of_100 {
   static constexpr index group = 1;
-  static index required_bytes(cache_shape const& shape) { return 100 * shape.capacity(); }
+  static index required_bytes(cache_shape const& shape) {
+    return saturating_mul(100, shape.capacity());
+  }
   std::byte state[24];
 };
 
