@@ -6,12 +6,12 @@
 
 namespace oriel::inline v0::detail {
 
-/// Row tiles. The result goes to `split`, the state of an item's leaf, or is written where there is
-/// none.
+/// Row tiles. The result goes to `leaf_state`, that of one leaf of the item, or is written where
+/// there is none.
 template <class Arch, tile_kernel<Arch> Kernel>
 void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention const& call,
                   work_item const& item, key_ranges const& leaves,
-                  softmax_state<Arch> const* split) noexcept {
+                  softmax_state<Arch> const* leaf_state) noexcept {
   tile_group g{.decode = item.cut.decode};
   chosen_tile chosen[tile_group::most];
   choices left = scratch.chosen_by(call);
@@ -27,9 +27,9 @@ void attend_tiled(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
   }
   attend_tiles(kernels, scratch, call, g, leaves);
   for (int i = 0; i < g.count; ++i) {
-    softmax_state<Arch> const& state = split != nullptr ? *split : scratch.state;
+    softmax_state<Arch> const& state = leaf_state != nullptr ? *leaf_state : scratch.state;
     end_tile(kernels[i], scratch, call, g, i, leaves, state);
-    if (split == nullptr) write_rows(call, g.head[i], g.rows[i], state);
+    if (leaf_state == nullptr) write_rows(call, g.head[i], g.rows[i], state);
   }
 }
 
@@ -89,12 +89,13 @@ void attend_gathered(Kernel* kernels, worker_scratch<Arch>& scratch, attention c
 /// An item with the kernel that it takes, in tiles or gathered.
 template <class Arch>
 void attend_item(worker_scratch<Arch>& scratch, attention const& call, work_item const& item,
-                 key_ranges const& leaves, softmax_state<Arch> const* split = nullptr) noexcept {
+                 key_ranges const& leaves,
+                 softmax_state<Arch> const* leaf_state = nullptr) noexcept {
   auto const attend = [&](auto* kernels) {
     if (item.gathers()) {
       attend_gathered(kernels, scratch, call, item);
     } else {
-      attend_tiled(kernels, scratch, call, item, leaves, split);
+      attend_tiled(kernels, scratch, call, item, leaves, leaf_state);
     }
   };
   if (item.cut.decode) {

@@ -163,8 +163,8 @@ status check_inputs(attention const& call) noexcept {
 ///   out, lse,          errc::shape, heads, memory, alignment; errc::alias where rows overlap each
 ///   lse_sink           other, another output or an input
 ///
-/// Cost O(terms of the mask and their lists), and what
-/// check() and overlaps() of the source cost: for `paged`, O(its pages).
+/// Cost O(terms of the mask and their lists), and what check() and overlaps() of the source cost:
+/// for `paged`, O(its pages).
 template <class Arch = default_arch>
 status check(attention const& call) noexcept {
   if (status s = check_inputs<Arch>(call); !s.ok()) return s;
