@@ -139,16 +139,36 @@ ORIEL_INLINE void transpose_4x4(float const* from, index from_step, float* to,
 
 namespace detail {
 
+/// Orders of four parts, for shuffles: 2 3 0 1, and 1 0 3 2.
+inline constexpr int swaps_halves = 0x4e;
+inline constexpr int swaps_neighbours = 0xb1;
+
 /// f over a register's lanes, as a tree: each of the lower half with that half a register above.
 template <class Arch, class F>
 ORIEL_INLINE float fold_lanes(vec<Arch> x, F&& f) noexcept {
-  float lane[lanes<Arch>];
-  store<Arch>(lane, x);
-  unroll<rounds<Arch>>([&](int round) ORIEL_INLINE_LAMBDA {
-    int const half = lanes<Arch> >> (round + 1);
-    for (int i = 0; i < half; ++i) lane[i] = f(lane[i], lane[i + half]);
+#if ORIEL_X86
+  if constexpr (x86_bytes<Arch> == 64) {
+    x = f(x, vec<Arch>(_mm512_maskz_shuffle_f32x4(every_lane, x, x, swaps_halves)));
+    x = f(x, vec<Arch>(_mm512_maskz_shuffle_f32x4(every_lane, x, x, swaps_neighbours)));
+    x = f(x, vec<Arch>(_mm512_maskz_permute_ps(every_lane, x, swaps_halves)));
+    x = f(x, vec<Arch>(_mm512_maskz_permute_ps(every_lane, x, swaps_neighbours)));
+    return _mm512_cvtss_f32(x);
+  } else if constexpr (x86_bytes<Arch> == 32) {
+    x = f(x, vec<Arch>(_mm256_permute2f128_ps(x, x, 1)));
+    x = f(x, vec<Arch>(_mm256_permute_ps(x, swaps_halves)));
+    x = f(x, vec<Arch>(_mm256_permute_ps(x, swaps_neighbours)));
+    return _mm256_cvtss_f32(x);
+  } else {
+    x = f(x, vec<Arch>(_mm_shuffle_ps(x, x, swaps_halves)));
+    x = f(x, vec<Arch>(_mm_shuffle_ps(x, x, swaps_neighbours)));
+    return _mm_cvtss_f32(x);
+  }
+#else
+  unroll<rounds<Arch>>([&](int) ORIEL_INLINE_LAMBDA {
+    x = f(interleave<Arch, false>(x, x), interleave<Arch, true>(x, x));
   });
-  return lane[0];
+  return x.get(0);
+#endif
 }
 
 }  // namespace detail
@@ -157,13 +177,14 @@ ORIEL_INLINE float fold_lanes(vec<Arch> x, F&& f) noexcept {
 template <class Arch>
 ORIEL_INLINE float max_lanes(vec<Arch> x) noexcept {
   return detail::fold_lanes<Arch>(
-      x, [](float a, float b) ORIEL_INLINE_LAMBDA { return b > a ? b : a; });
+      x, [](vec<Arch> a, vec<Arch> b) ORIEL_INLINE_LAMBDA { return max<Arch>(b, a); });
 }
 
 /// The sum of a register's lanes.
 template <class Arch>
 ORIEL_INLINE float sum_lanes(vec<Arch> x) noexcept {
-  return detail::fold_lanes<Arch>(x, [](float a, float b) ORIEL_INLINE_LAMBDA { return a + b; });
+  return detail::fold_lanes<Arch>(
+      x, [](vec<Arch> a, vec<Arch> b) ORIEL_INLINE_LAMBDA { return a + b; });
 }
 
 }  // namespace oriel::inline v0
