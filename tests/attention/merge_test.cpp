@@ -164,13 +164,13 @@ struct arguments {
   std::vector<partial> parts{a.part(), b.part()};
   tensor_view<float> out = to.out.view, lse = to.lse.view;
 };
-struct breach {
+struct merge_breach {
   char const* name;
   std::function<void(arguments&)> commit;
   errc code;
   index where = 0;
 };
-breach const breaches[] = {
+merge_breach const merge_breaches[] = {
     {"no part", [](arguments& x) { x.parts.clear(); }, errc::shape},
     {"out null", [](arguments& x) { x.out.data = nullptr; }, errc::memory},
     {"out rows overlap", [](arguments& x) { x.out.token_stride = 3; }, errc::alias},
@@ -200,7 +200,7 @@ breach const breaches[] = {
 };
 
 TEST(Merge, NamesThePartAndWritesNothing) {
-  for (breach const& row : breaches) {
+  for (merge_breach const& row : merge_breaches) {
     SCOPED_TRACE(row.name);
     arguments x;
     auto const all = [&] {

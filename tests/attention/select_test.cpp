@@ -22,12 +22,12 @@ namespace oriel::test {
 namespace {
 
 /// 2 kv heads, keys of 24 and values of 40 floats.
-struct ring_of {
+struct wide_ring {
   cache_shape shape;
   aligned_memory memory{rolling_cache<f32>::required_bytes(shape)};
   rolling_cache<f32> cache{memory, shape};
 
-  explicit ring_of(index window, index sinks = 0)
+  explicit wide_ring(index window, index sinks = 0)
       : shape{.window = window, .kv_heads = 2, .head_dim = 24, .v_dim = 40, .sinks = sinks} {}
 };
 
@@ -35,7 +35,7 @@ struct ring_of {
 /// of its sinks. What a gate chooses is held whole, but for the query's own block; a list names
 /// what it likes.
 void expect_exact_through_a_ring(problem const& of, index window, attention last, index sinks = 0) {
-  ring_of ring(window, sinks);
+  wide_ring ring(window, sinks);
   ASSERT_TRUE(ring.cache.append(of.k.view, of.v.view).ok());
   last.mask = causal{} & (sliding_window{window} | prefix{sinks});
   last.kv = ring.cache;
@@ -117,7 +117,7 @@ TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
   static threads pool(2);
   EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
   for (index const piece : {1, 37, 256}) {
-    ring_of ring(tokens);
+    wide_ring ring(tokens);
     rolling_cache<f32>& cache = ring.cache;
     aligned_memory own_bytes(block_means::required_bytes(shape));
     block_means own(own_bytes, shape);
@@ -258,7 +258,7 @@ TEST_P(Selectors, CutsThreadsAndRingsChangeNoBit) {
   answer const want = attend_anew(whole);
   static threads pool(2);
   EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
-  ring_of ring(tokens);
+  wide_ring ring(tokens);
   rolling_cache<f32>& cache = ring.cache;
   for (index at = 0; at < tokens; at += 37) {
     range const part{at, min_of(at + 37, tokens)};

@@ -9,7 +9,7 @@ namespace {
 
 using scratch = detail::worker_scratch<default_arch>;
 
-index bytes(attend_bounds const& b) {
+index scratch_bytes(attend_bounds const& b) {
   carver memory;
   scratch::carve(memory, b, b.head_dim, b.value_dim());
   return memory.used();
@@ -25,21 +25,22 @@ TEST(WorkerScratch, TakesOnlyWhatItsBoundsNeed) {
   chooses.chosen_blocks = 4;
   attend_bounds longer = plain;
   longer.q_len = longer.kv_len = index{1} << 40;
-  EXPECT_GT(bytes(coded), bytes(plain));
-  EXPECT_GT(bytes(narrow), bytes(plain));
-  EXPECT_GT(bytes(chooses), bytes(plain));
-  EXPECT_EQ(bytes(longer), bytes(plain)) << "nothing grows with a call's length";
+  EXPECT_GT(scratch_bytes(coded), scratch_bytes(plain));
+  EXPECT_GT(scratch_bytes(narrow), scratch_bytes(plain));
+  EXPECT_GT(scratch_bytes(chooses), scratch_bytes(plain));
+  EXPECT_EQ(scratch_bytes(longer), scratch_bytes(plain)) << "nothing grows with a call's length";
   longer.chosen_blocks = 4;
-  EXPECT_LT(bytes(longer), bytes(plain) + detail::segment_rows * (4 * 8 + 16 + 2 * (64 + 16) * 4));
+  EXPECT_LT(scratch_bytes(longer),
+            scratch_bytes(plain) + detail::segment_rows * (4 * 8 + 16 + 2 * (64 + 16) * 4));
 }
 
 TEST(WorkerScratch, ACallsChoicesAreAsWideAsItsSelectorWantsThem) {
   attend_bounds const b{.q_len = 8, .kv_len = 64, .head_dim = 8, .chosen_blocks = 4};
-  aligned_memory memory(bytes(b));
+  aligned_memory memory(scratch_bytes(b));
   carver all(memory.span().data());
   scratch const own = scratch::carve(all, b, 8, 8);
   EXPECT_EQ(own.chosen.most, 4);
-  EXPECT_EQ(all.used(), bytes(b)) << "what is measured is what is used";
+  EXPECT_EQ(all.used(), scratch_bytes(b)) << "what is measured is what is used";
   problem const p({.q_len = 4, .kv_len = 64, .head_dim = 8});
   std::int32_t list[3] = {};
   attention call = p.call();

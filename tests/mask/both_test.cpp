@@ -35,26 +35,26 @@ struct mask_examples<nested> {
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(Nested, MaskLaws, nested);
 
-using of_users = both<same_parity, sliding_window>;
+using both_of_users = both<same_parity, sliding_window>;
 template <>
-struct mask_examples<of_users> {
+struct mask_examples<both_of_users> {
   static constexpr bool exact_cover = false;
-  static std::vector<mask_example<of_users>> all() {
+  static std::vector<mask_example<both_of_users>> all() {
     return {{same_parity{} & sliding_window{12}, 12}};
   }
 };
-INSTANTIATE_TYPED_TEST_SUITE_P(WithAUsers, MaskLaws, of_users);
+INSTANTIATE_TYPED_TEST_SUITE_P(WithAUsers, MaskLaws, both_of_users);
 
 // Two masks of two ranges a row may show three ranges together.
-using spans = both<two_spans, two_spans>;
+using pair_of_two_spans = both<two_spans, two_spans>;
 template <>
-struct mask_examples<spans> {
+struct mask_examples<pair_of_two_spans> {
   static constexpr bool exact_cover = false;
-  static std::vector<mask_example<spans>> all() {
+  static std::vector<mask_example<pair_of_two_spans>> all() {
     return {{two_spans{{0, 10}, {20, 30}} & two_spans{{5, 25}, {28, 40}}, 12}};
   }
 };
-INSTANTIATE_TYPED_TEST_SUITE_P(TwoSpans, MaskLaws, spans);
+INSTANTIATE_TYPED_TEST_SUITE_P(TwoSpans, MaskLaws, pair_of_two_spans);
 
 namespace oriel {
 namespace {

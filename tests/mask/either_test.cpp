@@ -23,15 +23,15 @@ struct mask_examples<causal_or_window> {
 };
 INSTANTIATE_TYPED_TEST_SUITE_P(CausalOrWindow, MaskLaws, causal_or_window);
 
-using of_users = either<same_parity, two_spans>;
+using either_of_users = either<same_parity, two_spans>;
 template <>
-struct mask_examples<of_users> {
+struct mask_examples<either_of_users> {
   static constexpr bool exact_cover = false;
-  static std::vector<mask_example<of_users>> all() {
+  static std::vector<mask_example<either_of_users>> all() {
     return {{same_parity{} | two_spans{{0, 10}, {20, 30}}, 12}};
   }
 };
-INSTANTIATE_TYPED_TEST_SUITE_P(OfUsers, MaskLaws, of_users);
+INSTANTIATE_TYPED_TEST_SUITE_P(OfUsers, MaskLaws, either_of_users);
 
 using five_spans = either<either<two_spans, two_spans>, two_spans>;  // more ranges than a reach has
 template <>
