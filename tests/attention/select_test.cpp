@@ -117,7 +117,7 @@ TEST_P(Moba, CutsThreadsAndRingsChangeNoBit) {
   static threads pool(2);
   EXPECT_EQ(attend_anew(whole, pool).bits(), want.bits());
   for (index const piece : {1, 37, 256}) {
-    wide_ring ring(tokens);
+    wide_ring ring(tokens, piece);  // with sinks, and nothing is lost
     rolling_cache<f32>& cache = ring.cache;
     aligned_memory own_bytes(block_means::required_bytes(shape));
     block_means own(own_bytes, shape);

@@ -65,12 +65,14 @@ TYPED_TEST(BestBlocks, FollowTheRuleForOneRowAndForMany) {
         index const head = random.below(6);
         index const first = random.below(3) == 0 ? random.below(200) : 0;
         bool const begins = random.below(2) == 0;  // else a ring has lost what was before
+        index const nowhere = random.below(400);
         rows.push_back({q.view.row(random.below(40), head),
                         200 + random.below(200),
                         head,
                         head / 2,
                         {first, 400},
-                        begins || first == 0 ? range{} : range{random.below(first), first}});
+                        begins || first == 0 ? range{nowhere, nowhere}
+                                             : range{random.below(first), first}});
       }
       list to(static_cast<std::size_t>(11 * select.most()), -7);
       list counts(11);
@@ -109,6 +111,8 @@ TYPED_TEST(BestBlocks, ASequenceMayBeginWithinABlock) {
   EXPECT_EQ(chosen({.last = 9}, 9, {5, 20}), (list{1, 2}));
   EXPECT_EQ(chosen({.first = 2}, 19, {5, 20}), (list{1, 4}));
   EXPECT_EQ(chosen({.best = 9}, 19, {5, 20}), (list{2, 3, 4})) << "complete blocks only";
+  EXPECT_EQ(chosen({.best = 9}, 19, {5, 20}, {16, 16}), (list{2, 3, 4})) << "nothing is lost";
+  EXPECT_EQ(chosen({.first = 2}, 19, {5, 20}, {16, 16}), (list{1, 4}));
   EXPECT_EQ(chosen({.last = 2}, 9, {5, 20}, {2, 5}), (list{2})) << "5 is what a ring still holds";
   EXPECT_EQ(chosen({.first = 2}, 19, {5, 20}, {2, 5}), (list{4}));
   EXPECT_EQ(chosen({.first = 4}, 19, {5, 20}, {2, 5}), (list{2, 3, 4})) << "those that are whole";

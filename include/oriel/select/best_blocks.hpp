@@ -103,10 +103,11 @@ class best_blocks {
     index const last = own - (budget_.last - 1);
     index const first = min_of(budget_.first, last);
     index const begin = max_of(row.keys.begin, 0);
-    index const whole = ceil_div(max_of(begin, row.lost.end), block());
+    bool const has_lost = !row.lost.empty();  // an empty range may lie anywhere
+    index const whole = ceil_div(has_lost ? max_of(begin, row.lost.end) : begin, block());
     index from = begin / block();  // the sequence may begin within that one
     range pinned = {};
-    if (!row.lost.empty()) {
+    if (has_lost) {
       if (row.keys.begin < row.lost.begin) pinned = {from, min_of(first, row.lost.begin / block())};
       from = whole;
     }

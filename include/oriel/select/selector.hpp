@@ -22,7 +22,7 @@ struct choosing_row {
   index q_head = 0;
   index kv_head = 0;
   range keys = {};  ///< positions that the source holds
-  range lost = {};  ///< but these
+  range lost = {};  ///< but these; an empty range may lie anywhere
 };
 
 /// The call whose rows choose.
