@@ -33,7 +33,7 @@ struct cache_of_rows<K, K> : std::type_identity<K> {
 ///            none: then nothing changes, and status::where is the layer.
 /// Layers     one by one, in a forward pass: attend through joined{at(s, l), k, v}, then append. If
 ///            the pass fails halfway, truncate(s, end(s)) leaves the tokens that all layers have;
-///            margin >= the tokens of a pass makes sure that it can.
+///            margin >= the tokens of a pass, and of an erase before it, makes sure that it can.
 /// Bytes      required_bytes(config), to the byte: an entry per layer, a state per cache, their
 ///            rows, each of them rounded up to storage_alignment.
 /// Requires   bytes of that size (errc::memory), aligned to storage_alignment (errc::alignment), a
