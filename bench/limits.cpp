@@ -126,6 +126,8 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+index walked_over = 0;  ///< 0: not known yet
+
 index l3_bytes() {
   if (index const known = sysconf(_SC_LEVEL3_CACHE_SIZE); known > 0) return known;
   index most = 0;
@@ -141,9 +143,10 @@ index l3_bytes() {
 }  // namespace
 
 index stream_bytes() {
-  static index const bytes = std::max(index{256} << 20, 4 * l3_bytes());
-  return bytes;
+  if (walked_over == 0) walked_over = std::max(index{256} << 20, 4 * l3_bytes());
+  return walked_over;
 }
+void set_stream_bytes(index bytes) { walked_over = bytes; }
 
 peak_limit measure_peak(team& on) {
   auto const workers = static_cast<std::size_t>(on.workers());

@@ -22,8 +22,10 @@ struct stream_limit {
   int streams = 1;  ///< concurrent read streams per worker that were the fastest
 };
 
-/// Bytes that a stream must walk over so that no cache serves it: max(256 MiB, 4 x L3).
+/// Bytes that a stream must walk over so that no cache serves it: max(256 MiB, 4 x L3), unless
+/// others were set before.
 index stream_bytes();
+void set_stream_bytes(index bytes);
 
 /// Clock and multiply-adds in turns, the best of many short tries that can be believed; if none
 /// can, the best of all.

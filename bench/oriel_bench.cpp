@@ -63,8 +63,9 @@ constexpr char const* usage =
     "means_seconds, the time to take the means of the blocks, is not part of a call.\n"
     "\n"
     "Without --case a table of its own is timed. Exit status: 1 if an answer was wrong (it is not\n"
-    "timed), 2 for a case that can't be read. --spoil-answers makes every answer wrong, for "
-    "tests.\n";
+    "timed), 2 for a case that can't be read. For tests of this program: --spoil-answers makes "
+    "every\n"
+    "answer wrong, --stay-in-cache reads 32 MiB where memory should be read.\n";
 
 struct machine_limits {
   peak_limit peak;
@@ -302,6 +303,8 @@ options take_options(int& argc, char** argv) {
       taken.cases.emplace_back(word.substr(7));
     } else if (word == "--spoil-answers") {
       taken.spoil = true;
+    } else if (word == "--stay-in-cache") {
+      set_stream_bytes(index{32} << 20);
     } else if (word == "--help" || word == "-h") {
       std::cout << usage;
       std::exit(0);

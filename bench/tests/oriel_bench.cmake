@@ -11,7 +11,7 @@ set(cases
   "decode storage=int8 compute=fast kv=300 heads=4:2 dim=128"
   "prefill storage=q8_0 q=f16 len=150 heads=4:2 dim=64 vdim=32"
   "prefill storage=bf16 q=bf16 out=bf16 len=150 heads=4:2 dim=33 vdim=20")
-set(arguments --benchmark_format=json --benchmark_min_time=0.001)
+set(arguments --stay-in-cache --benchmark_format=json --benchmark_min_time=0.001)
 foreach(case IN LISTS cases)
   list(APPEND arguments --case "${case}")
 endforeach()

@@ -5,7 +5,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/expect.cmake")
 # Runs the cases of a list, each with a right answer, as many visible pairs as another list says and
 # a positive number for each further counter; leaves what was printed in `out`.
 function(expect_pairs of_cases of_counts)
-  set(arguments --benchmark_format=json --benchmark_min_time=0.001)
+  set(arguments --stay-in-cache --benchmark_format=json --benchmark_min_time=0.001)
   foreach(case IN LISTS ${of_cases})
     list(APPEND arguments --case "${case}")
   endforeach()
@@ -84,5 +84,5 @@ string(JSON ideal GET "${out}" benchmarks 0 ideal)
 if(ideal LESS 2.154 OR ideal GREATER 2.155)  # 45150 / 20958
   message(FATAL_ERROR "ideal is ${ideal}, expected 2.1543")
 endif()
-run("${BENCH}" --spoil-answers --case "moba len=300 heads=4:2 dim=16 block=32 topk=3")
+run("${BENCH}" --stay-in-cache --spoil-answers --case "moba len=300 heads=4:2 dim=16 block=32 topk=3")
 expect_equal("exit status with a spoiled answer of moba" "${status}" 1)
