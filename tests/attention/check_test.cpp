@@ -235,6 +235,8 @@ TEST(AttentionCheck, TheBaseCallIsFine) {
   p.score = softcap{30.0f} >> alibi{per_head} >> fair;
   p.sink_logits = per_head;
   EXPECT_TRUE(check(p.call()).ok()) << "a score and sink logits";
+  p.sink_logits = {p.out.data + 7, 0};
+  EXPECT_TRUE(check(p.call()).ok()) << "no sink logits overlap nothing, wherever they are";
   p = b.call;
   p.lse_sink = {};
   EXPECT_TRUE(check(p.call()).ok()) << "lse_sink may be left out";

@@ -139,6 +139,13 @@ TEST(Hull, IsAroundBothAndIgnoresWhatIsEmpty) {
   EXPECT_TRUE(is(hull(address_range{10, 20}, {7, 7}), 10, 20));
 }
 
+TEST(AddressRange, AnEmptyOneMeetsNone) {
+  constexpr address_range some{10, 20};
+  EXPECT_TRUE(some.meets({19, 30}) && some.meets({5, 11}) && some.meets({12, 13}));
+  EXPECT_FALSE(some.meets({20, 30}) || some.meets({5, 10}));
+  EXPECT_FALSE(some.meets({15, 15}) || address_range({15, 15}).meets(some));
+}
+
 TEST(RowsAreDisjoint, NeverTrueWhereRowsOverlap) {
   dice d(3);
   index disjoint = 0;

@@ -48,7 +48,7 @@ enum class compute_choice {
 ///   select                              moba{means, top_k}, ...: blocks of keys; else all of them
 ///   sink_logits [q_heads] or empty      a learned logit per head that joins the denominator only
 ///   out  [q_len, q_heads, v_dim]        any strides; float, or that rounded once to bf16 or f16
-///   lse  [q_len, q_heads, 1] or empty   natural log of sum exp(s_k) over the visible keys
+///   lse  [q_len, q_heads, 1] or {}      natural log of sum exp(s_k) over the visible keys
 ///   lse_sink    of the same shape       the same with the sink: ln(exp(lse) + exp(sink_logit))
 ///
 ///   out[t, h] = sum_k p_k * v[k, g],  p = softmax_k(s_k),  g = h / group,

@@ -21,7 +21,7 @@ struct partial {
 ///
 ///   parts : n >= 1 results over disjoint key sets, each of the same queries
 ///   out   : [tokens, heads, v_dim], float, or that rounded once to bf16 or f16
-///   lse   : [tokens, heads, 1] or empty
+///   lse   : [tokens, heads, 1] or {}
 ///
 /// out and lse may be those of parts[0] exactly (merging in place: the same strides and type), and
 /// must not overlap any other part. Parts may differ in their types.

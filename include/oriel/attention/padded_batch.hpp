@@ -21,7 +21,7 @@ namespace oriel::inline v0 {
 ///   left_pad  [batch] or empty: 0                   slots before the first real token
 ///   kv_valid  [batch] or empty: kv_len              one past the last real slot
 ///   out       [batch, q_len, q_heads, v_dim]               float, bf16 or f16
-///   lse, lse_sink  [batch, q_len, q_heads, 1] or empty
+///   lse, lse_sink  [batch, q_len, q_heads, 1] or {}
 ///
 /// Rows before the first real token see no key: out = 0, lse = -inf. Rows after the last one see
 /// what their positions show them. Each sequence becomes three calls: the rows before its real

@@ -14,7 +14,7 @@ namespace oriel::inline v0 {
 /// not used.
 ///
 ///   out : [q_len, q_heads, v_dim]   may be strided
-///   lse, lse_sink : [q_len, q_heads, 1]   or empty
+///   lse, lse_sink : [q_len, q_heads, 1]   or {}
 ///
 /// Requires  inputs as attend does, out and lse of these shapes (errc::shape, errc::heads).
 /// Cost      two passes of head_dim flops per pair; 40 KiB of stack.

@@ -10,20 +10,21 @@
 
 namespace oriel::inline v0 {
 
-/// Addresses [begin, end) that a view can touch.
+/// Addresses [begin, end) that a view can touch. An empty range may lie anywhere, and meets none.
 struct address_range {
   std::uintptr_t begin = 0;
   std::uintptr_t end = 0;
 
+  ORIEL_INLINE constexpr bool empty() const noexcept { return begin == end; }
   ORIEL_INLINE constexpr bool meets(address_range other) const noexcept {
-    return begin < other.end && other.begin < end;
+    return !empty() && !other.empty() && begin < other.end && other.begin < end;
   }
 };
 
 /// Smallest range around both; an empty one adds nothing.
 ORIEL_INLINE constexpr address_range hull(address_range a, address_range b) noexcept {
-  if (a.begin == a.end) return b;
-  if (b.begin == b.end) return a;
+  if (a.empty()) return b;
+  if (b.empty()) return a;
   return {a.begin < b.begin ? a.begin : b.begin, a.end < b.end ? b.end : a.end};
 }
 
