@@ -66,13 +66,13 @@ TYPED_TEST(BestBlocks, FollowTheRuleForOneRowAndForMany) {
         index const first = random.below(3) == 0 ? random.below(200) : 0;
         bool const begins = random.below(2) == 0;  // else a ring has lost what was before
         index const nowhere = random.below(400);
-        rows.push_back({q.view.row(random.below(40), head),
-                        200 + random.below(200),
-                        head,
-                        head / 2,
-                        {first, 400},
-                        begins || first == 0 ? range{nowhere, nowhere}
-                                             : range{random.below(first), first}});
+        rows.push_back(
+            {q.view.row(random.below(40), head),
+             200 + random.below(200),
+             head,
+             head / 2,
+             {first, 400},
+             begins || first == 0 ? range{nowhere, nowhere} : range{random.below(first), first}});
       }
       list to(static_cast<std::size_t>(11 * select.most()), -7);
       list counts(11);
