@@ -83,7 +83,7 @@ status check(attention_batch const& batch) noexcept {
     detail::outputs const own(call);
     for (std::size_t i = 0; i < detail::outputs::count; ++i) {
       address_range const written = footprint(own.all[i]);
-      apart = apart && (written.begin == written.end || all[i].end <= written.begin);
+      apart = apart && (written.empty() || all[i].end <= written.begin);
       all[i] = hull(all[i], written);
     }
   }
@@ -92,7 +92,7 @@ status check(attention_batch const& batch) noexcept {
   }
   for (attention const& call : batch) {
     for (address_range const& written : all) {
-      apart = apart && (written.begin == written.end || !detail::reads(call, written));
+      apart = apart && (written.empty() || !detail::reads(call, written));
     }
   }
   for (index i = 0; i < batch.size() && !apart; ++i) {

@@ -190,7 +190,7 @@ class rounded_pv {
     each_group([&](index g, float const* scale, float const* zero) ORIEL_INLINE_LAMBDA {
       std::int16_t* const weight = weight_ + (r * groups_ + g) * tile_keys;
       vec<Arch> more = broadcast<Arch>(0.0f);  // NaN if a weight is not finite
-      for (index i = begin_, end = end_; i < end; i += lanes<Arch>) {
+      for (index i = begin_; i < end_; i += lanes<Arch>) {
         vec<Arch> const x = load<Arch>(p + i) * load<Arch>(scale + i);
         store_rounded<Arch>(weight + i, x * broadcast<Arch>(to.factor));
         if constexpr (Zero) more = fma<Arch>(load<Arch>(p + i), load<Arch>(zero + i), more);
