@@ -83,7 +83,7 @@ message(STATUS "oriel: programs are built for ${ORIEL_BUILD_ISA} (${ORIEL_BUILD_
 # of the standard library are not. Designated initialisers leave members to their defaults by design,
 # and a constructor's parameter may be named as the member that it initialises (as in clang's -Wshadow).
 target_compile_options(oriel_warnings INTERFACE
-  -Wall -Wextra -Wpedantic -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
+  -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
   $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow>
   # g++ 12 sees faults in its own std::string + char (GCC bug 105651) and AVX-512 intrinsics (105593),
   # which Eigen and xsimd use.

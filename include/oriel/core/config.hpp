@@ -12,6 +12,14 @@
 #error "oriel needs C++20: compile with -std=c++20."
 #endif
 
+/// Is this x86? In the header that all others include: where a macro is not defined, #if takes it
+/// for 0.
+#if defined(__x86_64__) || defined(__i386__)
+#define ORIEL_X86 1
+#else
+#define ORIEL_X86 0
+#endif
+
 /// Functions that do not name an instruction set in a template argument are always inlined, so that
 /// translation units built for different instruction sets never share (and never swap) their code.
 #define ORIEL_INLINE [[gnu::always_inline]] inline

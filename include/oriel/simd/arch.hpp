@@ -8,11 +8,8 @@
 
 #include "oriel/core/range.hpp"
 
-#if defined(__x86_64__) || defined(__i386__)
+#if ORIEL_X86
 #include <immintrin.h>
-#define ORIEL_X86 1
-#else
-#define ORIEL_X86 0
 #endif
 
 namespace oriel::inline v0 {
