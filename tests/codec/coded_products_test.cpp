@@ -23,7 +23,7 @@ constexpr index room = 140;  ///< between rows of scores
 template <class Arch>
 [[gnu::noinline]] void plain_dot(float const* floats, index count, index dim, float const* q,
                                  index step, int rows, float* to) {
-  float_rows<Arch> const plain{floats, dim, count, dim};
+  float_rows<Arch> plain{floats, dim, count, dim};
   in_query_blocks<Arch>(rows, [&]<int Rows>(std::integral_constant<int, Rows>, int r) {
     dot_rows<Arch, Rows>(plain, q + r * step, step, to + r * room, room);
   });

@@ -34,12 +34,11 @@ std::vector<float> some(dice& d, index count) {
 }
 
 template <class Arch, int Rows>
-[[gnu::noinline]] void dot(float_rows<Arch> const& rows, float const* q, index step, float* to) {
+[[gnu::noinline]] void dot(float_rows<Arch> rows, float const* q, index step, float* to) {
   dot_rows<Arch, Rows>(rows, q, step, to, 40);
 }
 template <class Arch, int Rows>
-[[gnu::noinline]] void add(float_rows<Arch> const& rows, float const* weight, float* acc,
-                           index step) {
+[[gnu::noinline]] void add(float_rows<Arch> rows, float const* weight, float* acc, index step) {
   for (index d = 0; d < rows.dim; d += lanes<Arch>) {
     int const width = static_cast<int>(min_of(lanes<Arch>, rows.dim - d));
     add_rows<Arch, Rows, 1>(rows, weight, 40, acc, step, d, width);

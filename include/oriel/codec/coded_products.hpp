@@ -31,12 +31,15 @@ template <class Arch, class Codec, index Channels = 0>
 class coded_rows {
  public:
   static constexpr int chunk = Codec::template chunk<Arch>;
-  ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters) noexcept
+  static constexpr bool has_rest = false;  // dim is whole chunks
+  /// That are read `times` times.
+  ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters, index times) noexcept
       : count(rows.count),
         dim(),
         data_(rows.data),
         stride_(rows.stride),
-        ahead_(rows.ahead),
+        lines_(requests_of<Arch>(rows, Codec::row_bytes(rows.dim),
+                                 times * rows.dim / (chunk * lanes<Arch>))),
         parameters_(parameters) {
     if constexpr (Channels == 0) dim = rows.dim;
   }
@@ -48,20 +51,15 @@ class coded_rows {
     return {data_ + i * stride_, parameters_ + i * parameters_of<Codec>(dim)};
   }
   template <int I>
-  ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
-    if constexpr (I == 0) {
-      ahead_.prefetch(row.data + Codec::begins(d));
-    }
+  ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) noexcept {
+    if constexpr (I == 0) lines_.prefetch(row.data + Codec::begins(d));
     return Codec::template get<Arch, I>(row, dim, d);
-  }
-  ORIEL_INLINE vec<Arch> rest(coded_row const&, index, int) const noexcept {
-    return broadcast<Arch>(0.0f);  // never: dim is whole chunks
   }
 
  private:
   std::byte const* data_;
   index stride_;  ///< bytes
-  lines_ahead ahead_;
+  line_requests<Arch> lines_;
   float const* parameters_;
 };
 
@@ -71,8 +69,8 @@ class coded_rows {
 template <class Arch, class Codec>
 struct coded_products {
   static constexpr int chunk = Codec::template chunk<Arch>;
-  /// Channels of which rows must be a multiple; 0: the registers don't hold a chunk for 8 rows.
-  static constexpr int fewest = value_registers<Arch, (lanes<Arch> < 8 ? 4 : 8)>;
+  /// Channels of which rows must be a multiple; 0: registers don't hold a chunk for so many rows.
+  static constexpr int fewest = value_registers<Arch, most_queries<Arch>>;
   static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
 
   static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
@@ -87,44 +85,52 @@ struct coded_products {
   /// most models have where a register is the widest.
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
-  /// f<Queries>(part, n, r) for the rows of q from r on, for all stored rows or some of them at a
-  /// time, after the first n.
+  /// Rows at a time, of `each` parameters each. Where registers are short, values are read in
+  /// columns of a line or less, and so many rows stay in L1 until all columns are.
+  static constexpr index parameter_room = 1024;
+  ORIEL_INLINE static index rows_at_a_time(index each) noexcept {
+    constexpr index most = lanes<Arch> < 16 ? 16 : INT64_MAX;
+    return each > 0 ? min_of(most, parameter_room / each) : most;
+  }
+
+  /// f<Queries>(part, n, r) for the rows of q from r on, for some of the stored rows at a time,
+  /// after the first n.
   template <class F>
   ORIEL_INLINE static void in_parts(row_slice const& rows, int count, F&& f) noexcept {
     if constexpr (usual > 0) {
       if (rows.dim == usual && count == 1) {
-        return for_each_part<usual>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
+        return for_each_part<usual>(rows, 1, [&](auto& part, index done) ORIEL_INLINE_LAMBDA {
           f.template operator()<1>(part, done, 0);
         });
       }
     }
-    for_each_part<0>(rows, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
-      if (count == 2) return f.template operator()<2>(part, done, 0);
-      in_query_blocks<Arch>(
-          count, [&]<int Queries>(std::integral_constant<int, Queries>, int r)
-                     ORIEL_INLINE_LAMBDA { f.template operator()<Queries>(part, done, r); });
-    });
+    for_each_part<0>(
+        rows, query_blocks<Arch>(count), [&](auto& part, index done) ORIEL_INLINE_LAMBDA {
+          if (count == 2) return f.template operator()<2>(part, done, 0);
+          in_query_blocks<Arch>(
+              count, [&]<int Queries>(std::integral_constant<int, Queries>, int r)
+                         ORIEL_INLINE_LAMBDA { f.template operator()<Queries>(part, done, r); });
+        });
   }
   template <index Channels, class F>
-  ORIEL_INLINE static void for_each_part(row_slice const& rows, F&& f) noexcept {
-    if constexpr (parameters_of<Codec>(1) == 0) {
-      f(some_rows<Channels>(rows, nullptr), 0);
-    } else {  // they are widened once for all registers and all rows of q
-      constexpr index room = 1024;
-      static_assert(room >= parameters_of<Codec>(max_coded_dim));
-      alignas(64) float parameters[room];
-      index const dim = Channels > 0 ? Channels : rows.dim;
-      index const each = parameters_of<Codec>(dim);
-      row_slice part = rows;
-      for (index done = 0; done < rows.count; done += part.count) {
-        part.data = rows.data + done * rows.stride;
-        part.count = min_of(room / each, rows.count - done);
+  ORIEL_INLINE static void for_each_part(row_slice const& rows, index times, F&& f) noexcept {
+    constexpr bool has_parameters = parameters_of<Codec>(1) > 0;
+    static_assert(parameter_room >= parameters_of<Codec>(max_coded_dim));
+    alignas(64) float parameters[has_parameters ? parameter_room : 1];
+    index const dim = Channels > 0 ? Channels : rows.dim;
+    index const each = parameters_of<Codec>(dim);
+    row_slice part = rows;
+    for (index done = 0; done < rows.count; done += part.count) {
+      part.data = rows.data + done * rows.stride;
+      part.count = min_of(rows_at_a_time(each), rows.count - done);
+      if constexpr (has_parameters) {  // they are widened once for all registers and rows of q
         for (index i = 0; i < part.count; ++i) {
           Codec::template widen_parameters<Arch>(part.data + i * part.stride, dim,
                                                  parameters + i * each);
         }
-        f(some_rows<Channels>(part, parameters), done);
       }
+      some_rows<Channels> stored(part, parameters, times);
+      f(stored, done);
     }
   }
 };
@@ -132,8 +138,8 @@ struct coded_products {
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, index q_step,
                                       int count, float* to, index to_step) noexcept {
-  auto const products = [&]<int Queries, index Channels>(some_rows<Channels> const& part,
-                                                         index done, int r) ORIEL_INLINE_LAMBDA {
+  auto const products = [&]<int Queries, index Channels>(some_rows<Channels>& part, index done,
+                                                         int r) ORIEL_INLINE_LAMBDA {
     float const* const some = q + r * q_step;
     float* const out = to + r * to_step + done;
     if constexpr (Queries == 1 && Channels > 0) {
@@ -148,7 +154,7 @@ void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, ind
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::add(row_slice const& rows, float const* weight, index weight_step,
                                       int count, float* acc, index acc_step) noexcept {
-  auto const sums = [&]<int Queries, index Channels>(some_rows<Channels> const& part, index done,
+  auto const sums = [&]<int Queries, index Channels>(some_rows<Channels>& part, index done,
                                                      int r) ORIEL_INLINE_LAMBDA {
     constexpr int wide = value_registers<Arch, Queries>;
     auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,

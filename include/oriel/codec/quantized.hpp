@@ -151,14 +151,25 @@ struct quantized {
 
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
+    constexpr index step = chunk<Arch> * lanes<Arch>;
+    index const dim = rows.dim;  // a copy: to the compiler each store might change rows.dim
+    index const whole = dim / step * step;
     float of_row[parameters(max_coded_dim)];
-    for (index i = 0; i < rows.count; ++i, to += rows.dim) {
-      std::byte const* const row = rows.data + i * rows.stride;
-      widen_parameters<Arch>(row, rows.dim, of_row);
-      codes::template for_each<Arch>(
-          row, rows.dim, [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
-            store_some<Arch>(to + d, value<Arch>(code, of_row, rows.dim, d), width);
-          });
+    for (index i = 0; i < rows.count; ++i, to += dim) {
+      coded_row const row{rows.data + i * rows.stride, of_row};
+      widen_parameters<Arch>(row.data, dim, of_row);
+      for (index d = 0; d < whole; d += step) {
+        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+          (store<Arch>(to + d + I * lanes<Arch>, get<Arch, I>(row, dim, d)), ...);
+        }
+        (std::make_integer_sequence<int, chunk<Arch>>{});
+      }
+      codes::template for_each<Arch>(row.data + begins(whole), dim - whole,
+                                     [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
+                                       index const at = whole + d;
+                                       store_some<Arch>(to + at, value<Arch>(code, of_row, dim, at),
+                                                        width);
+                                     });
     }
   }
   /// Scales, then zeros.

@@ -11,12 +11,37 @@
 
 namespace oriel::inline v0 {
 
-/// Calls f(Queries, first) for `count` rows of q in blocks of 8, 4 or 1, of as many as a register
-/// has lanes at most. The last block may hold up to 3 rows too many: the memory is what takes the
-/// time, and nobody reads them.
+/// Rows of q that products take at a time, at most: more sums don't stay in 16 registers, or have
+/// no lanes.
+template <class Arch>
+inline constexpr int most_queries = lanes<Arch> < 16 ? 4 : 8;
+
+/// How often products read a row, for `count` rows of q.
+template <class Arch>
+ORIEL_INLINE constexpr index query_blocks(int count) noexcept {
+  return ceil_div(count, most_queries<Arch>);
+}
+
+/// What a row that products read prefetches meanwhile.
+template <class Arch>
+using line_requests = std::conditional_t<(lanes<Arch> < 16), line_walk, lines_ahead>;
+
+/// The requests of some rows of `bytes` bytes that are read in `steps` steps each.
+template <class Arch>
+ORIEL_INLINE line_requests<Arch> requests_of(row_slice const& rows, [[maybe_unused]] index bytes,
+                                             [[maybe_unused]] index steps) noexcept {
+  if constexpr (lanes<Arch> < 16) {
+    return {rows.data, rows.stride, bytes, rows.ahead, steps};
+  } else {
+    return rows.ahead;
+  }
+}
+
+/// Calls f(Queries, first) for `count` rows of q in blocks of 8, 4 or 1. The last block may hold up
+/// to 3 rows too many: the memory is what takes the time, and nobody reads them.
 template <class Arch, class F>
 ORIEL_INLINE void in_query_blocks(int count, F&& f) noexcept {
-  constexpr int most = lanes<Arch> < 8 ? 4 : 8;
+  constexpr int most = most_queries<Arch>;
   if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
   for (int r = 0; r < count; r += most) {
     if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
@@ -39,9 +64,9 @@ template <class Arch, int Queries>
 inline constexpr int value_registers =
     register_count<Arch> / 2 / Queries > 8 ? 8 : register_count<Arch> / 2 / Queries;
 
-/// A register of a row of floats that every product loads anew, with no instruction of its own
-/// where products take memory. A core (Zen 4) that loads it once runs so far ahead in the rows that
-/// requests for lines further on are lost: decode of 4 rows falls from 85 to 70 % of the stream.
+/// A register of 64 bytes of a row of floats, that every product loads anew, with no instruction of
+/// its own. A core (Zen 4) that loads it once runs so far ahead in the rows that requests for lines
+/// further on are lost: decode of 4 rows falls from 85 to 70 % of the stream.
 template <class Arch>
 class row_operand {
  public:
@@ -69,40 +94,50 @@ ORIEL_INLINE vec<Arch> broadcast_operand(float const* at) noexcept {
 template <class Arch, int Queries, class Loaded>
 using operand = std::conditional_t<(Queries > 4), vec<Arch>, Loaded>;
 
-/// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and
-/// get<I> is the I-th of those from channel d on. Each that is loaded prefetches
-/// lines further on.
+/// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and get<I> is
+/// the I-th of those from channel d on; `rest` is one of those that are left over. Each chunk
+/// prefetches lines further on.
 template <class Arch>
 class float_rows {
  public:
-  static constexpr int chunk = 1;
+  static constexpr int chunk = lanes<Arch> < 16 ? 2 : 1;
+  static constexpr bool has_rest = true;
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
-                          lines_ahead lines = {}) noexcept
-      : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), ahead_(lines) {}
+                          line_requests<Arch> lines = {}) noexcept
+      : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), lines_(lines) {}
 
   index count;
   index dim;
 
+  /// Chunks of which a row of `dim` floats has as many.
+  ORIEL_INLINE static constexpr index chunks(index dim) noexcept {
+    return ceil_div(dim, chunk * lanes<Arch>);
+  }
   ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
   template <int I>
-  ORIEL_INLINE row_operand<Arch> get(float const* row, index d) const noexcept {
-    ahead_.prefetch(row + d + I * lanes<Arch>);
-    return row_operand<Arch>(row + d + I * lanes<Arch>);
+  ORIEL_INLINE auto get(float const* row, index d) noexcept {
+    if constexpr (I == 0) lines_.prefetch(row + d);
+    float const* const at = row + d + I * lanes<Arch>;
+    if constexpr (x86_bytes<Arch> == 64) {
+      return row_operand<Arch>(at);
+    } else {
+      return load_once<Arch>(at);
+    }
   }
-  ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) const noexcept {
-    ahead_.prefetch(row + d);
+  ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) noexcept {
+    lines_.prefetch(row + d);
     return load_partial<Arch>(row + d, width);
   }
 
  private:
   float const* data_;
   index stride_;  ///< floats
-  lines_ahead ahead_;
+  line_requests<Arch> lines_;
 };
 
 /// The products of a row with q, lane by lane, in ascending channels.
 template <class Arch, class Stored, class Row>
-ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q) noexcept {
+ORIEL_INLINE vec<Arch> row_product(Stored& stored, Row row, float const* q) noexcept {
   constexpr index step = Stored::chunk * lanes<Arch>;
   vec<Arch> sum = broadcast<Arch>(0.0f);
   index d = 0;
@@ -113,9 +148,9 @@ ORIEL_INLINE vec<Arch> row_product(Stored const& stored, Row row, float const* q
     }
     (std::make_integer_sequence<int, Stored::chunk>{});
   }
-  if constexpr (Stored::chunk == 1) {
-    if (d < stored.dim) {
-      int const width = static_cast<int>(stored.dim - d);
+  if constexpr (Stored::has_rest) {
+    for (; d < stored.dim; d += lanes<Arch>) {
+      int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
       sum = fma<Arch>(load<Arch>(q + d), stored.rest(row, d, width), sum);
     }
   }
@@ -145,15 +180,15 @@ ORIEL_INLINE void write_products(vec<Arch> total, float* to, index to_step, inde
 
 /// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every stored row i and
 /// r < Queries: `lanes / Queries` stored rows at a time, as many sums as a register has lanes, so
-/// that one transpose-and-add reduces them all. q is padded with 0 to a register. `stored` is a
-/// copy, which prefetches can't change; to clang they might.
+/// that one transpose-and-add reduces them all. q is padded with 0 to a register. What is
+/// computed with is a copy of `all`, which prefetches can't change; to clang they might.
 template <class Arch, int Queries, class Stored>
-ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
+ORIEL_INLINE void dot_rows(Stored& all, float const* q, index q_step, float* to,
                            index to_step) noexcept {
+  Stored stored = all;
   constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
-  int const rest = static_cast<int>(stored.dim - whole);
   for (index i = 0; i < stored.count; i += keys) {
     decltype(stored.row(0)) k[keys];
     for (int j = 0; j < keys; ++j) k[j] = stored.row(min_of(i + j, stored.count - 1));
@@ -161,7 +196,8 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
     unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
     auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
       vec<Arch> x[Queries];
-      unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA { x[r] = load<Arch>(q + r * q_step + d); });
+      unroll<Queries>([&](int r)
+                          ORIEL_INLINE_LAMBDA { x[r] = load_once<Arch>(q + r * q_step + d); });
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
         operand<Arch, Queries, decltype(key_part(k[j]))> const y(key_part(k[j]));
         unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
@@ -180,16 +216,17 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
         }
         (std::make_integer_sequence<int, Stored::chunk>{});
       }
-      if constexpr (Stored::chunk == 1) {
-        if (rest > 0) {
-          add(whole,
-              [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, whole, rest); });
+      if constexpr (Stored::has_rest) {
+        for (index d = whole; d < stored.dim; d += lanes<Arch>) {
+          int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
+          add(d, [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, d, width); });
         }
       }
     }
     write_products<Arch, Queries>(sum_rows<Arch>(sum), to + i, to_step,
                                   min_of(keys, stored.count - i));
   }
+  all = stored;
 }
 
 /// dot_rows of one row q of `Registers` registers, which stay where they are: a core loads one of
@@ -225,8 +262,9 @@ ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
 /// r < Queries and Wide registers of channels from d on; of one register `width` channels are
 /// there.
 template <class Arch, int Queries, int Wide, class Stored>
-ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step, float* acc,
+ORIEL_INLINE void add_rows(Stored& all, float const* weight, index weight_step, float* acc,
                            index acc_step, index d, int width) noexcept {
+  Stored stored = all;
   vec<Arch> sum[Queries][Wide];
   acc += d;
   unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
@@ -243,7 +281,7 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
       unroll<Queries>([&](int r)
                           ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[r], x, sum[r][j]); });
     };
-    if constexpr (Wide == 1 && Stored::chunk == 1) {
+    if constexpr (Wide == 1 && Stored::has_rest) {
       vec<Arch> const x = width < lanes<Arch> ? stored.rest(row, d, width)
                                               : vec<Arch>(stored.template get<0>(row, d));
       add(0, x);
@@ -262,6 +300,7 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
       store<Arch>(acc + r * acc_step + j * lanes<Arch>, sum[r][j]);
     });
   });
+  all = stored;
 }
 
 }  // namespace oriel::inline v0

@@ -92,7 +92,7 @@ class decode_tile {
   /// Else: how many bytes further on, in the order of reading, each line prefetches others.
   lines_ahead wants(stored_rows const& of) const noexcept {
     auto const at = [&](line_work work) { return ahead_[static_cast<int>(work)]; };
-    if (count_ > 1) return at(line_work::more);
+    if (count_ > 1 || lanes<Arch> < 16) return at(line_work::more);
     if (!of.reader) return at(line_work::little);
     return at(of.reader.functions->is_light ? line_work::least : line_work::more);
   }
@@ -107,10 +107,12 @@ class decode_tile {
     if (run.k.reader.multiplies(head_dim_)) {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
     }
-    in_chunks(keys, run.k, [&](stored const& k, index done) ORIEL_INLINE_LAMBDA {
-      in_query_blocks<Arch>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                                       ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
-    });
+    in_chunks(
+        keys, run.k, query_blocks<Arch>(count), [&](stored k, index done) ORIEL_INLINE_LAMBDA {
+          in_query_blocks<Arch>(count,
+                                [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                                    ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
+        });
   }
 
   score_tile scores(index at) const noexcept {
@@ -184,11 +186,12 @@ class decode_tile {
       return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
                                          leaf_.stride());
     }
-    in_chunks(values, run.v, [&](stored const& v, index done) ORIEL_INLINE_LAMBDA {
-      in_query_blocks<Arch>(count,
-                            [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                                ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
-    });
+    in_chunks(values, run.v, query_blocks<Arch>(count),
+              [&](stored v, index done) ORIEL_INLINE_LAMBDA {
+                in_query_blocks<Arch>(
+                    count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
+                               ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
+              });
   }
   void end_values([[maybe_unused]] int count) noexcept {
     if constexpr (has_words<Arch>) {
@@ -233,34 +236,42 @@ class decode_tile {
   }
 
   /// Calls f(rows, n) for chunk after chunk of the rows `all`, which lie as `of` says, as floats,
-  /// after the first n: where they lie, or as they are read.
+  /// after the first n: where they lie, or as they are read. f reads them `times` times.
   template <class F>
-  ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, F&& f) const noexcept {
+  ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, index times,
+                              F&& f) const noexcept {
     row_slice chunk = all;
     for (index done = 0; done < all.count; done += chunk.count) {
       chunk.count = min_of(chunk_keys, all.count - done);
       chunk.data = all.data + done * all.stride;
       chunk.first = all.first + done;
-      if (!of.reader) {
-        f(stored(of.row(done), of.float_stride(), chunk.count, all.dim, all.ahead), done);
-        continue;
+      float const* first = chunk_;
+      index stride = all.dim;
+      auto lines = requests_of<Arch>(chunk, of.bytes, times * stored::chunks(all.dim));
+      if (of.reader) {
+        if constexpr (std::is_same_v<decltype(lines), lines_ahead>) {
+          ask_ahead(chunk, of.bytes);
+          lines = {};
+        }
+        of.reader(chunk, chunk_);
+      } else {
+        first = of.row(done);
+        stride = of.float_stride();
       }
-      ask_ahead(chunk, of.bytes);
-      of.reader(chunk, chunk_);
-      f(stored(chunk_, all.dim, chunk.count, all.dim), done);
+      f(stored(first, stride, chunk.count, all.dim, lines), done);
     }
   }
 
   /// Scores of `keys` for Rows query rows from `row` on.
   template <int Rows>
-  void score_rows(stored const& keys, index at, int row) noexcept {
+  void score_rows(stored& keys, index at, int row) noexcept {
     dot_rows<Arch, Rows>(keys, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
                          tile_keys);
   }
 
   /// acc += P V for Rows rows.
   template <int Rows>
-  void accumulate_rows(stored const& values, index at, int row) noexcept {
+  void accumulate_rows(stored& values, index at, int row) noexcept {
     constexpr int wide = value_registers<Arch, Rows>;
     auto const block = [&]<int Wide>(std::integral_constant<int, Wide>, index d,
                                      int width) ORIEL_INLINE_LAMBDA {

@@ -30,7 +30,8 @@ ORIEL_INLINE void gemm_block(float const* a, index a_row, index a_step, index st
       --turns;
     }
     vec<Arch> right[Vectors];
-    unroll<Vectors>([&](int j) ORIEL_INLINE_LAMBDA { right[j] = load<Arch>(b + j * lanes<Arch>); });
+    unroll<Vectors>([&](int j)
+                        ORIEL_INLINE_LAMBDA { right[j] = load_once<Arch>(b + j * lanes<Arch>); });
     unroll<Depth>([&](int i) ORIEL_INLINE_LAMBDA {
       vec<Arch> const left = broadcast<Arch>(a[i * a_row]);
       unroll<Vectors>(

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "oriel/core/config.hpp"
+#include "oriel/core/range.hpp"
 
 namespace oriel::inline v0 {
 
@@ -35,6 +35,48 @@ struct lines_ahead {
   ORIEL_INLINE void prefetch_to_l2(void const* line) const noexcept {
     if (l2 != 0) prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + l2);
   }
+};
+
+/// Lines of rows that are read later, in the order of memory, while others are computed with. Where
+/// registers are short, values are read in columns of a line or two, and requests in that order are
+/// slow: 58 instead of 43 ns for 512 bytes (Zen 3).
+class line_walk {
+ public:
+  line_walk() = default;
+  /// For rows of `bytes` bytes, `stride` apart, the first ahead.l2 after `row`. As many rows are
+  /// computed with meanwhile, in `steps` steps each.
+  ORIEL_INLINE line_walk(void const* row, index stride, index bytes, lines_ahead ahead,
+                         index steps) noexcept
+      : line_(reinterpret_cast<std::uintptr_t>(row) + ahead.l2),
+        row_end_(line_ + static_cast<std::uintptr_t>(bytes)),
+        stride_(static_cast<std::uintptr_t>(stride)),
+        to_next_row_(static_cast<std::uintptr_t>(stride - bytes)),
+        each_(ceil_div(stride == bytes ? bytes : round_up(bytes, line_bytes), max_of(steps, 1))) {}
+
+  /// With each step.
+  ORIEL_INLINE void prefetch(void const* /*own*/) noexcept {
+    owed_ += each_;
+    if (owed_ < line_bytes) return;
+    owed_ -= line_bytes;
+    prefetch_l2(line_);
+    line_ += line_bytes;
+    if (line_ < row_end_) return;
+    std::uintptr_t const next_row = row_end_ + to_next_row_;
+    if (line_ - next_row >= line_bytes) line_ = next_row;  // else that line has its begin, too
+    row_end_ += stride_;
+  }
+  /// What is prefetched next.
+  ORIEL_INLINE std::uintptr_t line() const noexcept { return line_; }
+
+ private:
+  static constexpr int line_bytes = 64;
+
+  std::uintptr_t line_ = 0;
+  std::uintptr_t row_end_ = 0;
+  std::uintptr_t stride_ = 0;
+  std::uintptr_t to_next_row_ = 0;  ///< from a row's end
+  index each_ = 0;                  ///< bytes for a step
+  index owed_ = 0;
 };
 
 /// Arithmetic on a cache line that is read but once: `least` for one query over rows of 16 bits,

@@ -124,6 +124,21 @@ ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
                         _mm512_maskz_cvtps_ph(every_lane, x, _MM_FROUND_TO_NEAREST_INT));
     return;
   }
+#if defined(__AVX2__)
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {
+    __m256i const u = _mm256_castps_si256(x);
+    __m256i const odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i const rounded = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+    __m256i const quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x00400000));
+    __m256 const nan = _mm256_cmp_ps(x, x, _CMP_UNORD_Q);
+    __m256i const y =
+        _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, _mm256_castps_si256(nan)), 16);
+    __m128i const words =
+        _mm_packus_epi32(_mm256_castsi256_si128(y), _mm256_extracti128_si256(y, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), words);
+    return;
+  }
+#endif
 #if defined(__F16C__)
   if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, f16>) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
