@@ -170,6 +170,22 @@ TEST(Attend, TheTokenStrideOfOneTokenMayBeAnyNumber) {
   }
 }
 
+TEST(Attend, TheTokenStrideOfOneKeyMayBeAnyThatFitsInBytes) {
+  problem const p({.q_len = 1, .kv_len = 1, .q_heads = 4, .kv_heads = 2});
+  for (auto const kernel : {kernel_choice::by_length, kernel_choice::row_lanes}) {
+    attention call = p.call();
+    call.kernel = kernel;
+    answer const usual = attend_anew(call);
+    for (index const stride : {INT64_MAX / 4, INT64_MIN / 4 + 1}) {
+      tensor_view<float const> k = p.k.view, v = p.v.view;
+      k.token_stride = v.token_stride = stride;
+      call.kv = contiguous{k, v};
+      answer const got = attend_anew(call);
+      EXPECT_EQ(bits_of(got.out.view), bits_of(usual.out.view));
+    }
+  }
+}
+
 // --- the same bits -------------------------------------------------------------------------------
 TEST(AttendBits, AnyNumberOfThreads) {
   for (attention_case const& c :

@@ -14,16 +14,18 @@ namespace {
 
 TYPED_TEST_SUITE(EachArch, kernel_archs, arch_names);
 
-TEST(InRowBlocks, CoversEachRow) {
+TYPED_TEST(EachArch, QueryBlocksCoverEachRow) {
   for (int count = 1; count <= 8; ++count) {
-    int next = 0;
-    in_query_blocks<default_arch>(count,
-                                  [&]<int Rows>(std::integral_constant<int, Rows>, int first) {
-                                    EXPECT_EQ(first, next);
-                                    next = first + Rows;
-                                  });
+    int next = 0, blocks = 0;
+    in_query_blocks<TypeParam>(count, [&]<int Rows>(std::integral_constant<int, Rows>, int first) {
+      EXPECT_EQ(first, next);
+      EXPECT_LE(Rows, most_queries<TypeParam>);
+      next = first + Rows;
+      ++blocks;
+    });
     EXPECT_GE(next, count);
     EXPECT_LE(next, count + 3);
+    EXPECT_EQ(query_blocks<TypeParam>(count), blocks);
   }
 }
 
@@ -39,7 +41,12 @@ template <class Arch, int Rows>
 }
 template <class Arch, int Rows>
 [[gnu::noinline]] void add(float_rows<Arch> rows, float const* weight, float* acc, index step) {
-  for (index d = 0; d < rows.dim; d += lanes<Arch>) {
+  constexpr int wide = value_registers<Arch, Rows>;
+  index d = 0;
+  for (; d + wide * lanes<Arch> <= rows.dim; d += wide * lanes<Arch>) {
+    add_rows<Arch, Rows, wide>(rows, weight, 40, acc, step, d, lanes<Arch>);
+  }
+  for (; d < rows.dim; d += lanes<Arch>) {
     int const width = static_cast<int>(min_of(lanes<Arch>, rows.dim - d));
     add_rows<Arch, Rows, 1>(rows, weight, 40, acc, step, d, width);
   }

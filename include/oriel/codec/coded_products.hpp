@@ -32,7 +32,7 @@ class coded_rows {
  public:
   static constexpr int chunk = Codec::template chunk<Arch>;
   static constexpr bool has_rest = false;  // dim is whole chunks
-  /// That are read `times` times.
+  /// `times`: how often products read a row.
   ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters, index times) noexcept
       : count(rows.count),
         dim(),
@@ -70,7 +70,7 @@ template <class Arch, class Codec>
 struct coded_products {
   static constexpr int chunk = Codec::template chunk<Arch>;
   /// Channels of which rows must be a multiple; 0: registers don't hold a chunk for so many rows.
-  static constexpr int fewest = value_registers<Arch, most_queries<Arch>>;
+  static constexpr int fewest = chunk == 1 ? 1 : value_registers<Arch, most_queries<Arch>>;
   static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
 
   static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
@@ -86,10 +86,10 @@ struct coded_products {
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
   /// Rows at a time, of `each` parameters each. Where registers are short, values are read in
-  /// columns of a line or less, and so many rows stay in L1 until all columns are.
+  /// columns of two lines at most, and so many rows stay in L1 until all columns are.
   static constexpr index parameter_room = 1024;
   ORIEL_INLINE static index rows_at_a_time(index each) noexcept {
-    constexpr index most = lanes<Arch> < 16 ? 16 : INT64_MAX;
+    constexpr index most = has_short_registers<Arch> ? 16 : INT64_MAX;
     return each > 0 ? min_of(most, parameter_room / each) : most;
   }
 

@@ -152,7 +152,7 @@ struct quantized {
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
     constexpr index step = chunk<Arch> * lanes<Arch>;
-    index const dim = rows.dim;  // a copy: to the compiler each store might change rows.dim
+    index const dim = rows.dim;  // a copy: to the compiler a store of a register might change it
     index const whole = dim / step * step;
     float of_row[parameters(max_coded_dim)];
     for (index i = 0; i < rows.count; ++i, to += dim) {

@@ -11,10 +11,14 @@
 
 namespace oriel::inline v0 {
 
-/// Rows of q that products take at a time, at most: more sums don't stay in 16 registers, or have
-/// no lanes.
+/// Are registers shorter than a cache line?
 template <class Arch>
-inline constexpr int most_queries = lanes<Arch> < 16 ? 4 : 8;
+inline constexpr bool has_short_registers = lanes<Arch> < 16;
+
+/// Rows of q that products take at a time, at most: dot_rows needs a lane for each, and more sums
+/// don't stay in 16 registers.
+template <class Arch>
+inline constexpr int most_queries = has_short_registers<Arch> ? 4 : 8;
 
 /// How often products read a row, for `count` rows of q.
 template <class Arch>
@@ -22,16 +26,18 @@ ORIEL_INLINE constexpr index query_blocks(int count) noexcept {
   return ceil_div(count, most_queries<Arch>);
 }
 
-/// What a row that products read prefetches meanwhile.
+/// What prefetches lines further on while rows are multiplied: those a distance after each line that
+/// is read, or, where registers are short, in the order of memory.
 template <class Arch>
-using line_requests = std::conditional_t<(lanes<Arch> < 16), line_walk, lines_ahead>;
+using line_requests = std::conditional_t<has_short_registers<Arch>, line_walk, lines_ahead>;
 
-/// The requests of some rows of `bytes` bytes that are read in `steps` steps each.
+/// The same for rows of `bytes` bytes that are multiplied in `steps` steps each.
 template <class Arch>
 ORIEL_INLINE line_requests<Arch> requests_of(row_slice const& rows, [[maybe_unused]] index bytes,
                                              [[maybe_unused]] index steps) noexcept {
-  if constexpr (lanes<Arch> < 16) {
-    return {rows.data, rows.stride, bytes, rows.ahead, steps};
+  if constexpr (has_short_registers<Arch>) {
+    if (rows.ahead.l2 == 0) return {};
+    return {reinterpret_cast<std::uintptr_t>(rows.data) + rows.ahead.l2, rows.stride, bytes, steps};
   } else {
     return rows.ahead;
   }
@@ -100,7 +106,7 @@ using operand = std::conditional_t<(Queries > 4), vec<Arch>, Loaded>;
 template <class Arch>
 class float_rows {
  public:
-  static constexpr int chunk = lanes<Arch> < 16 ? 2 : 1;
+  static constexpr int chunk = has_short_registers<Arch> ? 2 : 1;
   static constexpr bool has_rest = true;
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
                           line_requests<Arch> lines = {}) noexcept
@@ -125,8 +131,8 @@ class float_rows {
     }
   }
   ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) noexcept {
-    lines_.prefetch(row + d);
-    return load_partial<Arch>(row + d, width);
+    if (d % (chunk * lanes<Arch>) == 0) lines_.prefetch(row + d);
+    return width == lanes<Arch> ? load<Arch>(row + d) : load_partial<Arch>(row + d, width);
   }
 
  private:
@@ -282,8 +288,7 @@ ORIEL_INLINE void add_rows(Stored& all, float const* weight, index weight_step, 
                           ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[r], x, sum[r][j]); });
     };
     if constexpr (Wide == 1 && Stored::has_rest) {
-      vec<Arch> const x = width < lanes<Arch> ? stored.rest(row, d, width)
-                                              : vec<Arch>(stored.template get<0>(row, d));
+      vec<Arch> const x = stored.rest(row, d, width);
       add(0, x);
     } else {
       [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {

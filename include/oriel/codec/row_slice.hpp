@@ -21,7 +21,7 @@ struct row_slice {
   index first = 0;
   index count = 0;
   index dim = 0;           ///< floats in a row
-  lines_ahead ahead = {};  ///< what products prefetch with each line they read
+  lines_ahead ahead = {};  ///< what products prefetch meanwhile
 };
 
 }  // namespace oriel::inline v0

@@ -16,8 +16,8 @@
 namespace oriel::inline v0 {
 
 /// Flash attention of up to `decode_rows` query rows with lanes = head_dim: one pass over K and V
-/// serves every row. Each line prefetches one further on (`stored_rows::ahead`): the jumps between
-/// K and V defeat the hardware prefetcher.
+/// serves every row. Lines further on are prefetched meanwhile (`stored_rows::ahead`): the jumps
+/// between K and V defeat the hardware prefetcher.
 /// Source: Dao et al. 2023 (Flash-Decoding),
 /// https://crfm.stanford.edu/2023/10/12/flashdecoding.html
 template <class Arch>
@@ -89,10 +89,10 @@ class decode_tile {
   /// Should the driver prefetch what is read next by `fetch`, in several streams?
   using fetch = row_fetch<Arch>;
   ORIEL_INLINE bool wants_streams() const noexcept { return wants_streams_; }
-  /// Else: how many bytes further on, in the order of reading, each line prefetches others.
+  /// Else: how many bytes further on, in the order of reading, lines are prefetched.
   lines_ahead wants(stored_rows const& of) const noexcept {
     auto const at = [&](line_work work) { return ahead_[static_cast<int>(work)]; };
-    if (count_ > 1 || lanes<Arch> < 16) return at(line_work::more);
+    if (count_ > 1 || has_short_registers<Arch>) return at(line_work::more);
     if (!of.reader) return at(line_work::little);
     return at(of.reader.functions->is_light ? line_work::least : line_work::more);
   }
@@ -227,7 +227,7 @@ class decode_tile {
   }
 
   /// Prefetches the lines that follow some rows, as far ahead as they say.
-  static void ask_ahead(row_slice const& of, index bytes) noexcept {
+  ORIEL_INLINE static void ask_ahead(row_slice const& of, index bytes) noexcept {
     for (index i = 0; of.ahead.l2 != 0 && i < of.count; ++i) {
       auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
                        static_cast<std::uintptr_t>(i * of.stride) + of.ahead.l2;
@@ -249,7 +249,7 @@ class decode_tile {
       index stride = all.dim;
       auto lines = requests_of<Arch>(chunk, of.bytes, times * stored::chunks(all.dim));
       if (of.reader) {
-        if constexpr (std::is_same_v<decltype(lines), lines_ahead>) {
+        if constexpr (!has_short_registers<Arch>) {
           ask_ahead(chunk, of.bytes);
           lines = {};
         }
@@ -281,6 +281,11 @@ class decode_tile {
     index d = 0;
     for (; d + wide * lanes<Arch> <= leaf_.v_dim; d += wide * lanes<Arch>) {
       block(std::integral_constant<int, wide>{}, d, lanes<Arch>);
+    }
+    if constexpr (constexpr int chunk = stored::chunk; chunk > 1 && chunk < wide) {
+      for (; d + chunk * lanes<Arch> <= leaf_.v_dim; d += chunk * lanes<Arch>) {
+        block(std::integral_constant<int, chunk>{}, d, lanes<Arch>);
+      }
     }
     for (; d < leaf_.v_dim; d += lanes<Arch>) {
       int const width = static_cast<int>(min_of(lanes<Arch>, leaf_.v_dim - d));

@@ -8,7 +8,8 @@
 
 namespace oriel::inline v0 {
 
-/// Asks for the cache line at `at` to be brought into L2; any address is allowed.
+/// Asks for the cache line at `at` to be brought into L2; any address is allowed. A function that
+/// does nothing else must be inlined: g++ 12 leaves out calls of it.
 ORIEL_INLINE void prefetch_l2(std::uintptr_t at) noexcept {
   // NOLINTNEXTLINE(performance-no-int-to-ptr): nothing is read through it
   __builtin_prefetch(reinterpret_cast<void const*>(at), 0, 2);
@@ -38,20 +39,21 @@ struct lines_ahead {
 };
 
 /// Lines of rows that are read later, in the order of memory, while others are computed with. Where
-/// registers are short, values are read in columns of a line or two, and requests in that order are
+/// registers are short, values are read in columns of a few lines, and requests in that order are
 /// slow: 58 instead of 43 ns for 512 bytes (Zen 3).
 class line_walk {
  public:
-  line_walk() = default;
-  /// For rows of `bytes` bytes, `stride` apart, the first ahead.l2 after `row`. As many rows are
-  /// computed with meanwhile, in `steps` steps each.
-  ORIEL_INLINE line_walk(void const* row, index stride, index bytes, lines_ahead ahead,
-                         index steps) noexcept
-      : line_(reinterpret_cast<std::uintptr_t>(row) + ahead.l2),
-        row_end_(line_ + static_cast<std::uintptr_t>(bytes)),
-        stride_(static_cast<std::uintptr_t>(stride)),
-        to_next_row_(static_cast<std::uintptr_t>(stride - bytes)),
-        each_(ceil_div(stride == bytes ? bytes : round_up(bytes, line_bytes), max_of(steps, 1))) {}
+  ORIEL_INLINE line_walk() noexcept {}  // prefetches nothing
+  /// For rows of `bytes` bytes, `stride` apart, the first at `row`. Meanwhile as many rows are
+  /// computed with, each in `steps` steps.
+  ORIEL_INLINE line_walk(std::uintptr_t row, index stride, index bytes, index steps) noexcept
+      : row_(row), stride_(static_cast<std::uintptr_t>(stride)), line_(row & ~(line_bytes - 1)) {
+    index const lines = ceil_div(static_cast<index>(row - line_) + bytes, line_bytes);
+    bool const is_packed = stride >= bytes && stride <= lines * line_bytes;
+    if (!is_packed) lines_ = lines;
+    left_ = lines_;
+    each_ = ceil_div(is_packed ? stride : lines * line_bytes, max_of(steps, 1));
+  }
 
   /// With each step.
   ORIEL_INLINE void prefetch(void const* /*own*/) noexcept {
@@ -60,10 +62,10 @@ class line_walk {
     owed_ -= line_bytes;
     prefetch_l2(line_);
     line_ += line_bytes;
-    if (line_ < row_end_) return;
-    std::uintptr_t const next_row = row_end_ + to_next_row_;
-    if (line_ - next_row >= line_bytes) line_ = next_row;  // else that line has its begin, too
-    row_end_ += stride_;
+    if (--left_ > 0) return;
+    row_ += stride_;
+    line_ = row_ & ~(line_bytes - 1);
+    left_ = lines_;
   }
   /// What is prefetched next.
   ORIEL_INLINE std::uintptr_t line() const noexcept { return line_; }
@@ -71,11 +73,12 @@ class line_walk {
  private:
   static constexpr int line_bytes = 64;
 
-  std::uintptr_t line_ = 0;
-  std::uintptr_t row_end_ = 0;
+  std::uintptr_t row_ = 0;
   std::uintptr_t stride_ = 0;
-  std::uintptr_t to_next_row_ = 0;  ///< from a row's end
-  index each_ = 0;                  ///< bytes for a step
+  std::uintptr_t line_ = 0;
+  index lines_ = INT64_MAX;  ///< of a row; of packed rows the lines go on
+  index left_ = INT64_MAX;
+  index each_ = 0;  ///< bytes for a step
   index owed_ = 0;
 };
 
@@ -86,7 +89,8 @@ enum class line_work { least, little, more };
 /// How far ahead of each line that is read but once others should be prefetched, in the order of
 /// reading; 0: none but the line itself, as the core streams such lines faster than requests do.
 /// Measured on Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different
-/// distances; L1 was not tried on Zen 4.
+/// distances; L1 was not tried on Zen 4. Where registers are short, a line_walk takes the distance
+/// of `more` for L2, and nothing for L1 (Zen 3).
 ORIEL_INLINE lines_ahead bytes_ahead([[maybe_unused]] line_work work) noexcept {
 #if ORIEL_X86
   __builtin_cpu_init();

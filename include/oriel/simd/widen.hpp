@@ -125,7 +125,7 @@ ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
     return;
   }
 #if defined(__AVX2__)
-  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {  // as above
     __m256i const u = _mm256_castps_si256(x);
     __m256i const odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i const rounded = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
