@@ -26,8 +26,8 @@ ORIEL_INLINE constexpr index query_blocks(int count) noexcept {
   return ceil_div(count, most_queries<Arch>);
 }
 
-/// What prefetches lines further on while rows are multiplied: those a distance after each line that
-/// is read, or, where registers are short, in the order of memory.
+/// What prefetches lines further on while rows are multiplied: those a distance after each line
+/// that is read, or, where registers are short, in the order of memory.
 template <class Arch>
 using line_requests = std::conditional_t<has_short_registers<Arch>, line_walk, lines_ahead>;
 
@@ -131,7 +131,7 @@ class float_rows {
     }
   }
   ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) noexcept {
-    if (d % (chunk * lanes<Arch>) == 0) lines_.prefetch(row + d);
+    if (chunk == 1 || d % (chunk * lanes<Arch>) == 0) lines_.prefetch(row + d);
     return width == lanes<Arch> ? load<Arch>(row + d) : load_partial<Arch>(row + d, width);
   }
 
@@ -155,10 +155,12 @@ ORIEL_INLINE vec<Arch> row_product(Stored& stored, Row row, float const* q) noex
     (std::make_integer_sequence<int, Stored::chunk>{});
   }
   if constexpr (Stored::has_rest) {
-    for (; d < stored.dim; d += lanes<Arch>) {
-      int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
-      sum = fma<Arch>(load<Arch>(q + d), stored.rest(row, d, width), sum);
-    }
+    unroll<Stored::chunk>([&](int j) ORIEL_INLINE_LAMBDA {
+      index const at = d + j * lanes<Arch>;
+      if (at >= stored.dim) return;
+      int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - at));
+      sum = fma<Arch>(load<Arch>(q + at), stored.rest(row, at, width), sum);
+    });
   }
   return sum;
 }
@@ -223,10 +225,12 @@ ORIEL_INLINE void dot_rows(Stored& all, float const* q, index q_step, float* to,
         (std::make_integer_sequence<int, Stored::chunk>{});
       }
       if constexpr (Stored::has_rest) {
-        for (index d = whole; d < stored.dim; d += lanes<Arch>) {
+        unroll<Stored::chunk>([&](int j) ORIEL_INLINE_LAMBDA {
+          index const d = whole + j * lanes<Arch>;
+          if (d >= stored.dim) return;
           int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
           add(d, [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, d, width); });
-        }
+        });
       }
     }
     write_products<Arch, Queries>(sum_rows<Arch>(sum), to + i, to_step,
