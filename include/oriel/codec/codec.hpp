@@ -52,6 +52,7 @@ concept codec = std::is_trivially_copyable_v<C> &&
 /// and may have
 ///
 ///   is_light                     get is an instruction or two
+///   block                        channels of which rows are a multiple
 ///   parameters(dim), widen_parameters<Arch>(row, dim, to)   floats of a row that `get` finds in
 ///                                coded_row::parameters (scales), and what writes them; at most
 ///                                1024 for rows of 4096

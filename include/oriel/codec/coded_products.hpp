@@ -2,6 +2,8 @@
 // Products with a codec's rows, which become floats a register at a time.
 #pragma once
 
+#include <numeric>
+
 #include "oriel/codec/row_products.hpp"
 
 namespace oriel::inline v0 {
@@ -21,6 +23,12 @@ ORIEL_INLINE constexpr index parameters_of([[maybe_unused]] index dim) noexcept 
     return 0;
   }
 }
+
+/// Channels of which a codec's rows are a multiple.
+template <class Codec>
+inline constexpr index block_of = 1;
+template <class Codec>
+requires(requires { Codec::block; }) inline constexpr index block_of<Codec> = Codec::block;
 
 /// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
 /// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
@@ -69,9 +77,11 @@ class coded_rows {
 template <class Arch, class Codec>
 struct coded_products {
   static constexpr int chunk = Codec::template chunk<Arch>;
-  /// Channels of which rows must be a multiple; 0: registers don't hold a chunk for so many rows.
+  /// Channels of which rows must be a multiple, as of a codec's blocks; 0: registers don't hold a
+  /// chunk for so many rows.
   static constexpr int fewest = chunk == 1 ? 1 : value_registers<Arch, most_queries<Arch>>;
-  static constexpr index dims = fewest % chunk == 0 ? fewest * lanes<Arch> : 0;
+  static constexpr index dims =
+      fewest % chunk == 0 ? std::lcm(fewest * lanes<Arch>, block_of<Codec>) : 0;
 
   static void dot(row_slice const& rows, float const* q, index q_step, int count, float* to,
                   index to_step) noexcept;

@@ -58,8 +58,9 @@ struct ggml_blocks {
     }
   }
 
+  /// Consecutive registers: of a block, or of 8 bits two.
   template <class Arch>
-  static constexpr int chunk = block / lanes<Arch>;
+  static constexpr int chunk = Bits == 8 ? 2 : block / lanes<Arch>;
   ORIEL_INLINE static constexpr index begins(index d) noexcept {
     return static_cast<index>(static_cast<std::uint64_t>(d) / block) * block_bytes;
   }
@@ -71,7 +72,8 @@ struct ggml_blocks {
     std::memcpy(&stored, from, sizeof stored);
     vec<Arch> const scale = broadcast_widened<Arch>(stored);
     if constexpr (Bits == 8) {
-      return widen_bits<Arch, 8, true>(from + 2 + at) * scale;
+      index const first = chunk<Arch> * lanes<Arch> < block ? d % block : 0;
+      return widen_bits<Arch, 8, true>(from + 2 + first + at) * scale;
     } else {
       return map_bits<Arch, 4, false>(from + 2 + at % 16, at / 16 * 4,
                                       [&](vec<Arch> code) ORIEL_INLINE_LAMBDA {
@@ -94,11 +96,13 @@ struct ggml_blocks {
   }
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
+    constexpr index step = chunk<Arch> * lanes<Arch>;
+    index const dim = rows.dim;  // a copy: to the compiler a store of a register might change it
     for (index i = 0; i < rows.count; ++i) {
       std::byte const* const row = rows.data + i * rows.stride;
-      for (index d = 0; d < rows.dim; d += block, to += block) {
+      for (index d = 0; d < dim; d += step, to += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>({row}, rows.dim, d)), ...);
+          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>({row}, dim, d)), ...);
         }
         (std::make_integer_sequence<int, chunk<Arch>>{});
       }
