@@ -107,8 +107,9 @@ struct symmetric {
 /// Bytes   Bits / 8 per channel (rounded up to 16 bytes), then a scale per group, then with
 ///         ZeroPoint a zero per group, both of type Parameter (f16 or float). Any row size.
 /// Codes   as code_rows; symmetric ones are stored with 2^(Bits-1) added, of 8 bits as signed ones.
-/// Error   |x - read| <= 0.51 scale, with a zero of type f16 2^-11 |zero| more; a scale that f16
-///         holds as a denormal, below 2^-14, has an error of 2^-25 that counts once per code unit.
+/// Error   |x - read| <= 0.51 scale, with a zero of type f16 2^-11 |zero| more, with one of type
+///         float 2^-24 |zero| more on instruction sets without FMA; a scale that f16 holds as a
+///         denormal, below 2^-14, has an error of 2^-25 that counts once per code unit.
 /// Other   a group that holds an infinity or a NaN, or whose scale or zero is not finite as a
 ///         Parameter, reads as NaN. A group of zeros reads as 0.
 /// Same bits  on every instruction set, but for a float zero on those without FMA.
