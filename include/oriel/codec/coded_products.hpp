@@ -24,6 +24,18 @@ ORIEL_INLINE constexpr index parameters_of([[maybe_unused]] index dim) noexcept 
   }
 }
 
+/// Writes the first `count` floats of a row of `dim`, whole chunks, to `to`.
+template <class Arch, class Codec>
+ORIEL_INLINE void read_chunks(coded_row const& row, index dim, index count, float* to) noexcept {
+  constexpr int chunk = Codec::template chunk<Arch>;
+  for (index d = 0; d < count; d += chunk * lanes<Arch>) {
+    [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+      (store<Arch>(to + d + I * lanes<Arch>, Codec::template get<Arch, I>(row, dim, d)), ...);
+    }
+    (std::make_integer_sequence<int, chunk>{});
+  }
+}
+
 /// Channels of which a codec's rows are a multiple.
 template <class Codec>
 inline constexpr index block_of = 1;
@@ -95,9 +107,9 @@ struct coded_products {
   /// most models have where a register is the widest.
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
+  static constexpr index parameter_room = 1024;  ///< floats
   /// Rows at a time, of `each` parameters each. Where registers are short, values are read in
   /// columns of two lines at most, and so many rows stay in L1 until all columns are.
-  static constexpr index parameter_room = 1024;
   ORIEL_INLINE static index rows_at_a_time(index each) noexcept {
     constexpr index most = has_short_registers<Arch> ? 16 : INT64_MAX;
     return each > 0 ? min_of(most, parameter_room / each) : most;

@@ -96,16 +96,9 @@ struct ggml_blocks {
   }
   template <class Arch>
   static void read(row_slice const& rows, float* to) noexcept {
-    constexpr index step = chunk<Arch> * lanes<Arch>;
     index const dim = rows.dim;  // a copy: to the compiler a store of a register might change it
-    for (index i = 0; i < rows.count; ++i) {
-      std::byte const* const row = rows.data + i * rows.stride;
-      for (index d = 0; d < dim; d += step, to += step) {
-        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-          (store<Arch>(to + I * lanes<Arch>, get<Arch, I>({row}, dim, d)), ...);
-        }
-        (std::make_integer_sequence<int, chunk<Arch>>{});
-      }
+    for (index i = 0; i < rows.count; ++i, to += dim) {
+      read_chunks<Arch, ggml_blocks>({rows.data + i * rows.stride}, dim, dim, to);
     }
   }
 

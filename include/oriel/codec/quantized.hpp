@@ -159,12 +159,7 @@ struct quantized {
     for (index i = 0; i < rows.count; ++i, to += dim) {
       coded_row const row{rows.data + i * rows.stride, of_row};
       widen_parameters<Arch>(row.data, dim, of_row);
-      for (index d = 0; d < whole; d += step) {
-        [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-          (store<Arch>(to + d + I * lanes<Arch>, get<Arch, I>(row, dim, d)), ...);
-        }
-        (std::make_integer_sequence<int, chunk<Arch>>{});
-      }
+      read_chunks<Arch, quantized>(row, dim, whole, to);
       codes::template for_each<Arch>(row.data + begins(whole), dim - whole,
                                      [&](vec<Arch> code, index d, int width) ORIEL_INLINE_LAMBDA {
                                        index const at = whole + d;

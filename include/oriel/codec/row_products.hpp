@@ -124,10 +124,10 @@ class float_rows {
   ORIEL_INLINE auto get(float const* row, index d) noexcept {
     if constexpr (I == 0) lines_.prefetch(row + d);
     float const* const at = row + d + I * lanes<Arch>;
-    if constexpr (x86_bytes<Arch> == 64) {
-      return row_operand<Arch>(at);
-    } else {
+    if constexpr (has_short_registers<Arch>) {
       return load_once<Arch>(at);
+    } else {
+      return row_operand<Arch>(at);
     }
   }
   ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) noexcept {
