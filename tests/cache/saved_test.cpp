@@ -18,7 +18,7 @@ namespace {
 using cache = rolling_cache<>;
 using bytes_of_cache = std::vector<std::byte>;
 
-cache_shape const shape{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .sinks = 2};
+cache_shape const small{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .sinks = 2};
 
 struct kept {
   explicit kept(cache_shape const& s) : bytes(cache::required_bytes(s)), of(bytes, s) {}
@@ -27,7 +27,7 @@ struct kept {
 };
 
 /// After `n` rows, and one given back where there is one.
-bytes_of_cache saved(index n, cache_shape const& of = shape) {
+bytes_of_cache saved_after(index n, cache_shape const& of = small) {
   kept own(of);
   tensor const k = tensor(n, of.kv_heads, of.head_dim).filled(1);
   tensor const v = tensor(n, of.kv_heads, of.value_dim()).filled(2);
@@ -42,7 +42,7 @@ std::vector<std::byte> contents(kept& own) {
 }
 
 TEST(Saved, TheFormatIsWhatItIs) {
-  bytes_of_cache const blob = saved(1, {.window = 2, .head_dim = 1});
+  bytes_of_cache const blob = saved_after(1, {.window = 2, .head_dim = 1});
   ASSERT_EQ(blob.size(), 13 * 8 + 8);
   auto const word = [&](std::size_t i) {
     std::uint64_t value = 0;
@@ -59,8 +59,8 @@ TEST(Saved, TheFormatIsWhatItIs) {
 
 TEST(Saved, EveryFlippedBitAndEveryLengthIsRefused) {
   for (index const n : {index{0}, index{1}, index{2}, index{4}, index{9}}) {
-    bytes_of_cache const blob = saved(n);
-    kept own(shape);
+    bytes_of_cache const blob = saved_after(n);
+    kept own(small);
     tensor const k = tensor(4, 2, 3).filled(3);
     tensor const v = tensor(4, 2, 2).filled(4);
     ASSERT_TRUE(own.of.append(k.view, v.view, 7).ok());
@@ -90,7 +90,7 @@ TEST(Saved, EveryFlippedBitAndEveryLengthIsRefused) {
 
 TEST(Saved, AValidChecksumOverNonsenseIsRefused) {
   // Words 4 .. 11: window, sinks, kv_heads, head_dim, v_dim, origin, begin, end.
-  bytes_of_cache const blob = saved(9);
+  bytes_of_cache const blob = saved_after(9);
   struct test_case {
     std::size_t word;
     index value;
@@ -105,7 +105,7 @@ TEST(Saved, AValidChecksumOverNonsenseIsRefused) {
     bytes_of_cache forged = blob;
     detail::saved_out{forged.data() + 8 * word}.number(value);
     detail::end_saved(forged.data(), std::ssize(forged));
-    kept own(shape);
+    kept own(small);
     status const s = own.of.restore(forged);
     EXPECT_EQ(s.code, errc::saved) << word << " " << value << " " << s.what;
     EXPECT_TRUE(own.of.positions().empty());
@@ -125,26 +125,26 @@ TEST(Saved, WhatIsForeignIsNamed) {
            {{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2}, other},
            {{.window = 3, .kv_heads = 2, .head_dim = 3, .v_dim = 2, .margin = 5, .sinks = 2}, "ok"},
        }) {
-    kept own(shape);
-    status const s = own.of.restore(saved(20, of));
+    kept own(small);
+    status const s = own.of.restore(saved_after(20, of));
     EXPECT_STREQ(s.what, what);
     if (s.ok()) {
       EXPECT_EQ(own.of.positions(), (range{0, 20}));
       EXPECT_EQ(own.of.lost(), (range{2, 17})) << "the last rows that fit";
     }
   }
-  bytes_of_cache const blob = saved(4);
+  bytes_of_cache const blob = saved_after(4);
   bytes_of_cache page(4096, std::byte{0x42});
-  kept own(shape);
+  kept own(small);
   EXPECT_STREQ(own.of.restore(page).what, "not bytes that a cache of oriel saved");
-  cache unusable({}, shape);
+  cache unusable({}, small);
   EXPECT_EQ(unusable.restore(blob).code, errc::memory);
   EXPECT_EQ(unusable.save(page).code, errc::memory);
   EXPECT_EQ(unusable.saved_bytes(), 0);
 }
 
 TEST(Saved, RoomAndAliasAreChecked) {
-  kept own(shape);
+  kept own(small);
   tensor const k = tensor(4, 2, 3).filled(3);
   tensor const v = tensor(4, 2, 2).filled(4);
   ASSERT_TRUE(own.of.append(k.view, v.view).ok());
@@ -153,8 +153,8 @@ TEST(Saved, RoomAndAliasAreChecked) {
   EXPECT_EQ(own.of.save({}).code, errc::memory);
   EXPECT_TRUE(std::all_of(to.begin(), to.end(), [](std::byte b) { return b == std::byte{7}; }));
   aligned_memory large(4096);
-  kept const two(shape);
-  cache in_large(large.span(), shape);
+  kept const two(small);
+  cache in_large(large.span(), small);
   EXPECT_EQ(in_large.save(large.span()).code, errc::alias);
 }
 
@@ -241,7 +241,7 @@ TEST(Saved, ACallersScalesAreNotSaved) {
 }
 
 TEST(Saved, OnlyLiveRowsAreWritten) {
-  kept own(shape);
+  kept own(small);
   EXPECT_EQ(own.of.saved_bytes(), 104);
   tensor const k = tensor(50, 2, 3).filled(3);
   tensor const v = tensor(50, 2, 2).filled(4);
