@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #include "oriel/simd/prefetch.hpp"
 
-#include <gmock/gmock.h>
-
-#include <vector>
+#include <gtest/gtest.h>
 
 namespace oriel::test {
 namespace {
@@ -14,47 +12,8 @@ TEST(Prefetch, OfAnyAddressIsHarmless) {
     prefetch_l1(at);
     lines_ahead{at, at}.prefetch(this);
     lines_ahead{at, at}.prefetch_to_l2(this);
+    for (index const bytes : {0, 1, 64, 200}) lines_ahead{at, at}.prefetch_row(this, bytes);
   }
-}
-
-/// The lines that a walk of `rows` rows from `row` on prefetches in as many times `steps` steps.
-std::vector<std::uintptr_t> walked(std::uintptr_t row, index stride, index bytes, index steps,
-                                   index rows) {
-  line_walk walk(row, stride, bytes, steps);
-  std::vector<std::uintptr_t> lines;
-  std::uintptr_t next = walk.line();
-  for (index i = 0; i < steps * rows; ++i) {
-    walk.prefetch(nullptr);
-    if (walk.line() != next) lines.push_back(next);
-    next = walk.line();
-  }
-  return lines;
-}
-
-TEST(Prefetch, AWalkTakesLinesInTheOrderOfMemory) {
-  using testing::ElementsAre;
-  EXPECT_THAT(walked(1024, 128, 128, 2, 2), ElementsAre(1024, 1088, 1152, 1216));  // packed floats
-  EXPECT_THAT(walked(1024, 64, 64, 4, 2), ElementsAre(1024, 1088));  // bf16: every 4th step
-  EXPECT_THAT(walked(1024, 100, 100, 5, 4), ElementsAre(1024, 1088, 1152, 1216, 1280, 1344));
-  EXPECT_THAT(walked(1000, 48, 48, 4, 4), ElementsAre(960, 1024, 1088));  // less than a line
-  EXPECT_THAT(walked(1024, 72, 68, 2, 9), testing::SizeIs(10));           // 648 bytes
-}
-
-TEST(Prefetch, AWalkOverRowsThatLieApartSkipsWhatIsBetween) {
-  using testing::ElementsAre;
-  EXPECT_THAT(walked(1024, 512, 128, 2, 2), ElementsAre(1024, 1088, 1536, 1600));
-  EXPECT_THAT(walked(1024, -512, 128, 2, 2), ElementsAre(1024, 1088, 512, 576));
-  EXPECT_THAT(walked(1024, 256, 100, 5, 2), ElementsAre(1024, 1088, 1280, 1344));
-  EXPECT_THAT(walked(1056, 512, 128, 3, 2), ElementsAre(1024, 1088, 1152, 1536, 1600, 1664));
-  EXPECT_THAT(walked(1024, 0, 128, 2, 2), ElementsAre(1024, 1088, 1024, 1088));
-  EXPECT_THAT(walked(1024, INT64_MIN, 128, 2, 1), ElementsAre(1024, 1088));
-}
-
-TEST(Prefetch, AWalkOfNothingPrefetchesNothing) {
-  EXPECT_THAT(walked(1024, 0, 0, 1, 3), testing::IsEmpty());
-  line_walk none;
-  for (int i = 0; i < 9; ++i) none.prefetch(nullptr);
-  EXPECT_EQ(none.line(), 0u);
 }
 
 TEST(Prefetch, MoreWorkPerLineIsAskedForFurtherAhead) {

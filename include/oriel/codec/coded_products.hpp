@@ -44,7 +44,8 @@ requires(requires { Codec::block; }) inline constexpr index block_of<Codec> = Co
 
 /// Rows of a codec, as they are read within the products: Codec::chunk<Arch> registers, of which
 /// Codec::get<Arch, I> is the I-th from channel d on, whose codes are at byte Codec::begins(d).
-/// Each chunk prefetches lines further on: a core drops most of many requests at once (Zen 4).
+/// Where registers are as long as a line, each chunk prefetches lines further on: a core drops most
+/// of many requests at once (Zen 4).
 /// `parameters` are those of all rows. Rows have `Channels` floats, so that a compiler knows where
 /// each register lies, or 0: as many as row_slice::dim says.
 template <class Arch, class Codec, index Channels = 0>
@@ -52,14 +53,13 @@ class coded_rows {
  public:
   static constexpr int chunk = Codec::template chunk<Arch>;
   static constexpr bool has_rest = false;  // dim is whole chunks
-  /// `times`: how often products read a row.
-  ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters, index times) noexcept
+  static constexpr bool is_streamed = requires { requires Codec::is_light; };
+  ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters) noexcept
       : count(rows.count),
         dim(),
         data_(rows.data),
         stride_(rows.stride),
-        lines_(requests_of<Arch>(rows, Codec::row_bytes(rows.dim),
-                                 times * rows.dim / (chunk * lanes<Arch>))),
+        lines_(rows.ahead),
         parameters_(parameters) {
     if constexpr (Channels == 0) dim = rows.dim;
   }
@@ -67,19 +67,31 @@ class coded_rows {
   index count;
   std::conditional_t<Channels == 0, index, std::integral_constant<index, Channels>> dim;
 
+  /// The same rows, in L1: nothing is prefetched.
+  ORIEL_INLINE coded_rows near() const noexcept {
+    coded_rows same = *this;
+    same.lines_ = {};
+    return same;
+  }
+
   ORIEL_INLINE coded_row row(index i) const noexcept {
     return {data_ + i * stride_, parameters_ + i * parameters_of<Codec>(dim)};
   }
   template <int I>
-  ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) noexcept {
-    if constexpr (I == 0) lines_.prefetch(row.data + Codec::begins(d));
+  ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
+    if constexpr (I == 0 && !has_short_registers<Arch>)
+      lines_.prefetch(row.data + Codec::begins(d));
     return Codec::template get<Arch, I>(row, dim, d);
+  }
+
+  ORIEL_INLINE void prefetch_row(coded_row const& row) const noexcept {
+    lines_.prefetch_row(row.data, Codec::row_bytes(dim));
   }
 
  private:
   std::byte const* data_;
   index stride_;  ///< bytes
-  line_requests<Arch> lines_;
+  lines_ahead lines_;
   float const* parameters_;
 };
 
@@ -108,50 +120,47 @@ struct coded_products {
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
   static constexpr index parameter_room = 1024;  ///< floats
-  /// Rows at a time, of `each` parameters each. Where registers are short, values are read in
-  /// columns of two lines at most, and so many rows stay in L1 until all columns are.
-  ORIEL_INLINE static index rows_at_a_time(index each) noexcept {
-    constexpr index most = has_short_registers<Arch> ? 16 : INT64_MAX;
-    return each > 0 ? min_of(most, parameter_room / each) : most;
-  }
-
   /// f<Queries>(part, n, r) for the rows of q from r on, for some of the stored rows at a time,
   /// after the first n.
   template <class F>
   ORIEL_INLINE static void in_parts(row_slice const& rows, int count, F&& f) noexcept {
     if constexpr (usual > 0) {
       if (rows.dim == usual && count == 1) {
-        return for_each_part<usual>(rows, 1, [&](auto& part, index done) ORIEL_INLINE_LAMBDA {
+        return for_each_part<usual>(rows, 1, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
           f.template operator()<1>(part, done, 0);
         });
       }
     }
-    for_each_part<0>(
-        rows, query_blocks<Arch>(count), [&](auto& part, index done) ORIEL_INLINE_LAMBDA {
-          if (count == 2) return f.template operator()<2>(part, done, 0);
-          in_query_blocks<Arch>(
-              count, [&]<int Queries>(std::integral_constant<int, Queries>, int r)
-                         ORIEL_INLINE_LAMBDA { f.template operator()<Queries>(part, done, r); });
-        });
+    for_each_part<0>(rows, count, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
+      if (count == 2 && requests_rows<Arch, some_rows<0>>(2)) {
+        return f.template operator()<2>(part, done, 0);
+      }
+      in_query_blocks<Arch>(
+          part, count,
+          [&]<int Queries>(std::integral_constant<int, Queries>, auto const& stored, int r)
+              ORIEL_INLINE_LAMBDA { f.template operator()<Queries>(stored, done, r); });
+    });
   }
   template <index Channels, class F>
-  ORIEL_INLINE static void for_each_part(row_slice const& rows, index times, F&& f) noexcept {
+  ORIEL_INLINE static void for_each_part(row_slice const& rows, int count, F&& f) noexcept {
     constexpr bool has_parameters = parameters_of<Codec>(1) > 0;
     static_assert(parameter_room >= parameters_of<Codec>(max_coded_dim));
     alignas(64) float parameters[has_parameters ? parameter_room : 1];
     index const dim = Channels > 0 ? Channels : rows.dim;
     index const each = parameters_of<Codec>(dim);
+    index most = rows_at_a_time<Arch, some_rows<Channels>>(Codec::row_bytes(dim), count);
+    if (each > 0) most = min_of(most, parameter_room / each);
     row_slice part = rows;
     for (index done = 0; done < rows.count; done += part.count) {
       part.data = rows.data + done * rows.stride;
-      part.count = min_of(rows_at_a_time(each), rows.count - done);
+      part.count = min_of(most, rows.count - done);
       if constexpr (has_parameters) {  // they are widened once for all registers and rows of q
         for (index i = 0; i < part.count; ++i) {
           Codec::template widen_parameters<Arch>(part.data + i * part.stride, dim,
                                                  parameters + i * each);
         }
       }
-      some_rows<Channels> stored(part, parameters, times);
+      some_rows<Channels> stored(part, parameters);
       f(stored, done);
     }
   }
@@ -160,8 +169,8 @@ struct coded_products {
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, index q_step,
                                       int count, float* to, index to_step) noexcept {
-  auto const products = [&]<int Queries, index Channels>(some_rows<Channels>& part, index done,
-                                                         int r) ORIEL_INLINE_LAMBDA {
+  auto const products = [&]<int Queries, index Channels>(some_rows<Channels> const& part,
+                                                         index done, int r) ORIEL_INLINE_LAMBDA {
     float const* const some = q + r * q_step;
     float* const out = to + r * to_step + done;
     if constexpr (Queries == 1 && Channels > 0) {
@@ -176,21 +185,10 @@ void coded_products<Arch, Codec>::dot(row_slice const& rows, float const* q, ind
 template <class Arch, class Codec>
 void coded_products<Arch, Codec>::add(row_slice const& rows, float const* weight, index weight_step,
                                       int count, float* acc, index acc_step) noexcept {
-  auto const sums = [&]<int Queries, index Channels>(some_rows<Channels>& part, index done,
+  auto const sums = [&]<int Queries, index Channels>(some_rows<Channels> const& part, index done,
                                                      int r) ORIEL_INLINE_LAMBDA {
-    constexpr int wide = value_registers<Arch, Queries>;
-    auto const block = [&]<int Wide>(std::integral_constant<int, Wide>,
-                                     index d) ORIEL_INLINE_LAMBDA {
-      add_rows<Arch, Queries, Wide>(part, weight + r * weight_step + done, weight_step,
-                                    acc + r * acc_step, acc_step, d, lanes<Arch>);
-    };
-    index d = 0;
-    for (; d + wide * lanes<Arch> <= part.dim; d += wide * lanes<Arch>) {
-      block(std::integral_constant<int, wide>{}, d);
-    }
-    for (; d < part.dim; d += fewest * lanes<Arch>) {
-      block(std::integral_constant<int, fewest>{}, d);
-    }
+    add_rows<Arch, Queries, fewest>(part, weight + r * weight_step + done, weight_step,
+                                    acc + r * acc_step, acc_step);
   };
   in_parts(rows, count, sums);
 }

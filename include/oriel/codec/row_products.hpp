@@ -5,64 +5,12 @@
 
 #include <type_traits>
 
+#include "oriel/codec/query_blocks.hpp"
 #include "oriel/codec/row_slice.hpp"
 #include "oriel/simd/transpose.hpp"
 #include "oriel/simd/widen.hpp"
 
 namespace oriel::inline v0 {
-
-/// Are registers shorter than a cache line?
-template <class Arch>
-inline constexpr bool has_short_registers = lanes<Arch> < 16;
-
-/// Rows of q that products take at a time, at most: dot_rows needs a lane for each, and more sums
-/// don't stay in 16 registers.
-template <class Arch>
-inline constexpr int most_queries = has_short_registers<Arch> ? 4 : 8;
-
-/// How often products read a row, for `count` rows of q.
-template <class Arch>
-ORIEL_INLINE constexpr index query_blocks(int count) noexcept {
-  return ceil_div(count, most_queries<Arch>);
-}
-
-/// What prefetches lines further on while rows are multiplied: those a distance after each line
-/// that is read, or, where registers are short, in the order of memory.
-template <class Arch>
-using line_requests = std::conditional_t<has_short_registers<Arch>, line_walk, lines_ahead>;
-
-/// The same for rows of `bytes` bytes that are multiplied in `steps` steps each.
-template <class Arch>
-ORIEL_INLINE line_requests<Arch> requests_of(row_slice const& rows, [[maybe_unused]] index bytes,
-                                             [[maybe_unused]] index steps) noexcept {
-  if constexpr (has_short_registers<Arch>) {
-    if (rows.ahead.l2 == 0) return {};
-    return {reinterpret_cast<std::uintptr_t>(rows.data) + rows.ahead.l2, rows.stride, bytes, steps};
-  } else {
-    return rows.ahead;
-  }
-}
-
-/// Calls f(Queries, first) for `count` rows of q in blocks of 8, 4 or 1. The last block may hold up
-/// to 3 rows too many: the memory is what takes the time, and nobody reads them.
-template <class Arch, class F>
-ORIEL_INLINE void in_query_blocks(int count, F&& f) noexcept {
-  constexpr int most = most_queries<Arch>;
-  if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
-  for (int r = 0; r < count; r += most) {
-    if (most > 4 && count - r <= 4) return f(std::integral_constant<int, 4>{}, r);
-    f(std::integral_constant<int, most>{}, r);
-  }
-}
-
-/// The same in blocks of one, of two, or of four, of which the last may be too many: integers,
-/// whose sums don't stay in registers for more.
-template <class F>
-ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {
-  if (count == 1) return f(std::integral_constant<int, 1>{}, 0);
-  if (count == 2) return f(std::integral_constant<int, 2>{}, 0);
-  for (int r = 0; r < count; r += 4) f(std::integral_constant<int, 4>{}, r);
-}
 
 /// Registers of a row of values that are summed at a time for `Queries` rows of weights: half the
 /// register file, 8 at most.
@@ -101,68 +49,78 @@ template <class Arch, int Queries, class Loaded>
 using operand = std::conditional_t<(Queries > 4), vec<Arch>, Loaded>;
 
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and get<I> is
-/// the I-th of those from channel d on; `rest` is one of those that are left over. Each chunk
-/// prefetches lines further on.
-template <class Arch>
+/// the I-th of those from channel d on; `rest` is one of those that are left over. Where registers
+/// are as long as a line, each prefetches lines further on; where they are short, prefetch_row does
+/// so for a row. Are they `Streamed` from memory, or do they lie in L1?
+template <class Arch, bool Streamed = true>
 class float_rows {
  public:
-  static constexpr int chunk = has_short_registers<Arch> ? 2 : 1;
+  static constexpr int chunk = 1;
   static constexpr bool has_rest = true;
+  static constexpr bool is_streamed = Streamed;
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
-                          line_requests<Arch> lines = {}) noexcept
+                          lines_ahead lines = {}) noexcept
       : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), lines_(lines) {}
 
   index count;
   index dim;
 
-  /// Chunks of which a row of `dim` floats has as many.
-  ORIEL_INLINE static constexpr index chunks(index dim) noexcept {
-    return ceil_div(dim, chunk * lanes<Arch>);
+  /// The same rows, in L1: nothing is prefetched.
+  ORIEL_INLINE float_rows<Arch, false> near() const noexcept {
+    return {data_, stride_, count, dim};
   }
+
   ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
   template <int I>
-  ORIEL_INLINE auto get(float const* row, index d) noexcept {
-    if constexpr (I == 0) lines_.prefetch(row + d);
-    float const* const at = row + d + I * lanes<Arch>;
+  ORIEL_INLINE auto get(float const* row, index d) const noexcept {
     if constexpr (has_short_registers<Arch>) {
-      return load_once<Arch>(at);
+      return load_once<Arch>(row + d);
     } else {
-      return row_operand<Arch>(at);
+      lines_.prefetch(row + d);
+      return row_operand<Arch>(row + d);
     }
   }
-  ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) noexcept {
-    if (chunk == 1 || d % (chunk * lanes<Arch>) == 0) lines_.prefetch(row + d);
+  ORIEL_INLINE void prefetch_row(float const* row) const noexcept {
+    lines_.prefetch_row(row, dim * index{sizeof(float)});
+  }
+  ORIEL_INLINE vec<Arch> rest(float const* row, index d, int width) const noexcept {
+    if constexpr (!has_short_registers<Arch>) lines_.prefetch(row + d);
     return width == lanes<Arch> ? load<Arch>(row + d) : load_partial<Arch>(row + d, width);
   }
 
  private:
   float const* data_;
   index stride_;  ///< floats
-  line_requests<Arch> lines_;
+  lines_ahead lines_;
 };
 
-/// The products of a row with q, lane by lane, in ascending channels.
-template <class Arch, class Stored, class Row>
-ORIEL_INLINE vec<Arch> row_product(Stored& stored, Row row, float const* q) noexcept {
-  constexpr index step = Stored::chunk * lanes<Arch>;
-  vec<Arch> sum = broadcast<Arch>(0.0f);
+/// Adds the products of a row with Queries rows of q, lane by lane, in ascending channels, to
+/// sum[r * sum_step].
+template <class Arch, int Queries, class Stored, class Row>
+ORIEL_INLINE void row_products(Stored const& stored, Row row, float const* q, index q_step,
+                               vec<Arch>* sum, int sum_step) noexcept {
+  auto const add = [&](index d, auto const& x) ORIEL_INLINE_LAMBDA {
+    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+      sum[r * sum_step] = fma<Arch>(load<Arch>(q + r * q_step + d), x, sum[r * sum_step]);
+    });
+  };
   index d = 0;
-  for (; d + step <= stored.dim; d += step) {
-    [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
-      ((sum = fma<Arch>(load<Arch>(q + d + I * lanes<Arch>), stored.template get<I>(row, d), sum)),
+  auto const add_some = [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
+    constexpr int chunk = Stored::chunk;
+    for (; d + static_cast<int>(sizeof...(I)) * lanes<Arch> <= stored.dim;
+         d += static_cast<int>(sizeof...(I)) * lanes<Arch>) {
+      (add(d + I * lanes<Arch>,
+           stored.template get<I % chunk>(row, d + I / chunk * chunk * lanes<Arch>)),
        ...);
     }
-    (std::make_integer_sequence<int, Stored::chunk>{});
+  };
+  if constexpr (has_short_registers<Arch>) {  // few instructions: a core looks further ahead
+    add_some(std::make_integer_sequence<int, max_of(8, Stored::chunk)>{});
   }
+  add_some(std::make_integer_sequence<int, Stored::chunk>{});
   if constexpr (Stored::has_rest) {
-    unroll<Stored::chunk>([&](int j) ORIEL_INLINE_LAMBDA {
-      index const at = d + j * lanes<Arch>;
-      if (at >= stored.dim) return;
-      int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - at));
-      sum = fma<Arch>(load<Arch>(q + at), stored.rest(row, at, width), sum);
-    });
+    if (d < stored.dim) add(d, stored.rest(row, d, static_cast<int>(stored.dim - d)));
   }
-  return sum;
 }
 
 /// Writes the products of Queries rows of q with `count` keys: those of row r of q are in the lanes
@@ -186,15 +144,21 @@ ORIEL_INLINE void write_products(vec<Arch> total, float* to, index to_step, inde
   }
 }
 
+/// Are keys multiplied one after the other? Several side by side take fewer instructions. But where
+/// registers are short, memory is read in columns of a line then, and gives half as much (Zen 3):
+/// not of floats, whose bytes bind.
+template <class Arch, int Queries, class Stored>
+inline constexpr bool in_order = Queries == 1 || (has_short_registers<Arch> &&
+                                                  std::is_same_v<Stored, float_rows<Arch>>);
+
 /// to[r * to_step + i] = sum over d of q[r * q_step + d] * row i [d] for every stored row i and
 /// r < Queries: `lanes / Queries` stored rows at a time, as many sums as a register has lanes, so
-/// that one transpose-and-add reduces them all. q is padded with 0 to a register. What is
-/// computed with is a copy of `all`, which prefetches can't change; to clang they might.
+/// that one transpose-and-add reduces them all. q is padded with 0 to a register.
 template <class Arch, int Queries, class Stored>
-ORIEL_INLINE void dot_rows(Stored& all, float const* q, index q_step, float* to,
+ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
                            index to_step) noexcept {
-  Stored stored = all;
   constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
+  constexpr bool by_row = has_short_registers<Arch> && Stored::is_streamed;
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   for (index i = 0; i < stored.count; i += keys) {
@@ -213,9 +177,15 @@ ORIEL_INLINE void dot_rows(Stored& all, float const* q, index q_step, float* to,
         });
       });
     };
-    if constexpr (Queries == 1) {  // one row after the other, so that memory is read in order
-      unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA { sum[j] = row_product<Arch>(stored, k[j], q); });
+    if constexpr (in_order<Arch, Queries, Stored>) {
+      unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
+        if constexpr (by_row) stored.prefetch_row(k[j]);
+        row_products<Arch, Queries>(stored, k[j], q, q_step, sum + j, keys);
+      });
     } else {
+      if constexpr (by_row) {
+        for (auto const row : k) stored.prefetch_row(row);
+      }
       for (index d = 0; d < whole; d += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
           (add(d + I * lanes<Arch>,
@@ -225,18 +195,16 @@ ORIEL_INLINE void dot_rows(Stored& all, float const* q, index q_step, float* to,
         (std::make_integer_sequence<int, Stored::chunk>{});
       }
       if constexpr (Stored::has_rest) {
-        unroll<Stored::chunk>([&](int j) ORIEL_INLINE_LAMBDA {
-          index const d = whole + j * lanes<Arch>;
-          if (d >= stored.dim) return;
-          int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
-          add(d, [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, d, width); });
-        });
+        int const width = static_cast<int>(stored.dim - whole);
+        if (width > 0) {
+          add(whole,
+              [&](auto const& row) ORIEL_INLINE_LAMBDA { return stored.rest(row, whole, width); });
+        }
       }
     }
     write_products<Arch, Queries>(sum_rows<Arch>(sum), to + i, to_step,
                                   min_of(keys, stored.count - i));
   }
-  all = stored;
 }
 
 /// dot_rows of one row q of `Registers` registers, which stay where they are: a core loads one of
@@ -272,9 +240,8 @@ ORIEL_INLINE void dot_row(Stored stored, float const* q, float* to) noexcept {
 /// r < Queries and Wide registers of channels from d on; of one register `width` channels are
 /// there.
 template <class Arch, int Queries, int Wide, class Stored>
-ORIEL_INLINE void add_rows(Stored& all, float const* weight, index weight_step, float* acc,
-                           index acc_step, index d, int width) noexcept {
-  Stored stored = all;
+ORIEL_INLINE void add_columns(Stored const& stored, float const* weight, index weight_step,
+                              float* acc, index acc_step, index d, int width) noexcept {
   vec<Arch> sum[Queries][Wide];
   acc += d;
   unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
@@ -309,7 +276,87 @@ ORIEL_INLINE void add_rows(Stored& all, float const* weight, index weight_step, 
       store<Arch>(acc + r * acc_step + j * lanes<Arch>, sum[r][j]);
     });
   });
-  all = stored;
+}
+
+/// The same for all channels of `Rows` rows from `first` on: all their weights lie in L1 as
+/// registers. Before each part of the channels a row further on is prefetched.
+template <class Arch, int Queries, int Fewest, int Rows, class Stored>
+ORIEL_INLINE void add_few_rows(Stored const& stored, index first, float const* weight,
+                               index weight_step, float* acc, index acc_step) noexcept {
+  decltype(stored.row(0)) row[Rows];
+  vec<Arch> w[Rows][Queries];
+  unroll<Rows>([&](int n) ORIEL_INLINE_LAMBDA {
+    row[n] = stored.row(first + n);
+    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+      w[n][r] = broadcast<Arch>(weight[r * weight_step + first + n]);
+    });
+  });
+  auto const add = [&]<int Wide>(std::integral_constant<int, Wide>, index d) ORIEL_INLINE_LAMBDA {
+    vec<Arch> sum[Queries][Wide];
+    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+        sum[r][j] = load<Arch>(acc + r * acc_step + d + j * lanes<Arch>);
+      });
+    });
+    unroll<Rows>([&](int n) ORIEL_INLINE_LAMBDA {
+      auto const add_one = [&](int j, vec<Arch> x) ORIEL_INLINE_LAMBDA {
+        unroll<Queries>([&](int r)
+                            ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[n][r], x, sum[r][j]); });
+      };
+      if constexpr (Wide == 1 && Stored::has_rest) {
+        add_one(0, stored.rest(row[n], d, static_cast<int>(min_of(lanes<Arch>, stored.dim - d))));
+      } else {
+        [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
+          constexpr int chunk = Stored::chunk;
+          (add_one(J, stored.template get<J % chunk>(row[n], d + J / chunk * chunk * lanes<Arch>)),
+           ...);
+        }
+        (std::make_integer_sequence<int, Wide>{});
+      }
+    });
+    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+        store<Arch>(acc + r * acc_step + d + j * lanes<Arch>, sum[r][j]);
+      });
+    });
+  };
+  constexpr int wide = value_registers<Arch, Queries>;
+  index const part = round_up(ceil_div(stored.dim, Rows), wide * lanes<Arch>);
+  index d = 0;
+  for (int n = 0; n < Rows; ++n) {
+    stored.prefetch_row(row[n]);
+    index const end = min_of(part * (n + 1), stored.dim);
+    for (; d + wide * lanes<Arch> <= end; d += wide * lanes<Arch>) {
+      add(std::integral_constant<int, wide>{}, d);
+    }
+  }
+  for (; d < stored.dim; d += Fewest * lanes<Arch>) add(std::integral_constant<int, Fewest>{}, d);
+}
+
+/// The same for all channels and rows: as many registers at a time as stay in registers, then
+/// `Fewest`.
+template <class Arch, int Queries, int Fewest, class Stored>
+ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step, float* acc,
+                           index acc_step) noexcept {
+  if constexpr (has_short_registers<Arch> && Stored::is_streamed) {
+    index i = 0;
+    for (; i + 4 <= stored.count; i += 4) {
+      add_few_rows<Arch, Queries, Fewest, 4>(stored, i, weight, weight_step, acc, acc_step);
+    }
+    for (; i < stored.count; ++i) {
+      add_few_rows<Arch, Queries, Fewest, 1>(stored, i, weight, weight_step, acc, acc_step);
+    }
+  } else {
+    constexpr int wide = value_registers<Arch, Queries>;
+    index d = 0;
+    for (; d + wide * lanes<Arch> <= stored.dim; d += wide * lanes<Arch>) {
+      add_columns<Arch, Queries, wide>(stored, weight, weight_step, acc, acc_step, d, lanes<Arch>);
+    }
+    for (; d < stored.dim; d += Fewest * lanes<Arch>) {
+      int const width = static_cast<int>(min_of(lanes<Arch>, stored.dim - d));
+      add_columns<Arch, Queries, Fewest>(stored, weight, weight_step, acc, acc_step, d, width);
+    }
+  }
 }
 
 }  // namespace oriel::inline v0

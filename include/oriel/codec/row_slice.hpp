@@ -22,6 +22,11 @@ struct row_slice {
   index count = 0;
   index dim = 0;           ///< floats in a row
   lines_ahead ahead = {};  ///< what products prefetch meanwhile
+
+  /// Prefetches what lies ahead of rows of `bytes` bytes, in their order.
+  ORIEL_INLINE void prefetch(index bytes) const noexcept {
+    for (index i = 0; ahead.l2 != 0 && i < count; ++i) ahead.prefetch_row(data + i * stride, bytes);
+  }
 };
 
 }  // namespace oriel::inline v0

@@ -92,9 +92,13 @@ class decode_tile {
   /// Else: how many bytes further on, in the order of reading, lines are prefetched.
   lines_ahead wants(stored_rows const& of) const noexcept {
     auto const at = [&](line_work work) { return ahead_[static_cast<int>(work)]; };
-    if (count_ > 1 || has_short_registers<Arch>) return at(line_work::more);
-    if (!of.reader) return at(line_work::little);
-    return at(of.reader.functions->is_light ? line_work::least : line_work::more);
+    bool const is_light = !of.reader || of.reader.functions->is_light;
+    if constexpr (has_short_registers<Arch>) {
+      if (!is_light) return at(line_work::more);
+      return at(count_ > 1 || of.reader ? line_work::little : line_work::least);
+    }
+    if (count_ > 1 || !is_light) return at(line_work::more);
+    return at(of.reader ? line_work::least : line_work::little);
   }
 
   /// Scores of the keys of `run`.
@@ -107,12 +111,12 @@ class decode_tile {
     if (run.k.reader.multiplies(head_dim_)) {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
     }
-    in_chunks(
-        keys, run.k, query_blocks<Arch>(count), [&](stored k, index done) ORIEL_INLINE_LAMBDA {
-          in_query_blocks<Arch>(count,
-                                [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                                    ORIEL_INLINE_LAMBDA { score_rows<Rows>(k, at + done, r); });
-        });
+    in_chunks(keys, run.k, count, [&](auto const& k, index done) ORIEL_INLINE_LAMBDA {
+      in_query_blocks<Arch>(
+          k, count,
+          [&]<int Rows>(std::integral_constant<int, Rows>, auto const& some, int r)
+              ORIEL_INLINE_LAMBDA { score_rows<Rows>(some, at + done, r); });
+    });
   }
 
   score_tile scores(index at) const noexcept {
@@ -186,12 +190,12 @@ class decode_tile {
       return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
                                          leaf_.stride());
     }
-    in_chunks(values, run.v, query_blocks<Arch>(count),
-              [&](stored v, index done) ORIEL_INLINE_LAMBDA {
-                in_query_blocks<Arch>(
-                    count, [&]<int Rows>(std::integral_constant<int, Rows>, int r)
-                               ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(v, at + done, r); });
-              });
+    in_chunks(values, run.v, count, [&](auto const& v, index done) ORIEL_INLINE_LAMBDA {
+      in_query_blocks<Arch>(
+          v, count,
+          [&]<int Rows>(std::integral_constant<int, Rows>, auto const& some, int r)
+              ORIEL_INLINE_LAMBDA { accumulate_rows<Rows>(some, at + done, r); });
+    });
   }
   void end_values([[maybe_unused]] int count) noexcept {
     if constexpr (has_words<Arch>) {
@@ -226,71 +230,41 @@ class decode_tile {
     return rounds_ ? of.reader.rounded(dim) : nullptr;
   }
 
-  /// Prefetches the lines that follow some rows, as far ahead as they say.
-  ORIEL_INLINE static void ask_ahead(row_slice const& of, index bytes) noexcept {
-    for (index i = 0; of.ahead.l2 != 0 && i < of.count; ++i) {
-      auto const row = reinterpret_cast<std::uintptr_t>(of.data) +
-                       static_cast<std::uintptr_t>(i * of.stride) + of.ahead.l2;
-      for (index at = 0; at < bytes; at += 64) prefetch_l2(row + static_cast<std::uintptr_t>(at));
-    }
-  }
-
   /// Calls f(rows, n) for chunk after chunk of the rows `all`, which lie as `of` says, as floats,
-  /// after the first n: where they lie, or as they are read. f reads them `times` times.
+  /// after the first n: where they lie, or as they are read. f multiplies them with `count` rows.
   template <class F>
-  ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, index times,
+  ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, int count,
                               F&& f) const noexcept {
+    index most = chunk_keys;
+    if (has_short_registers<Arch> && !of.reader)
+      most = rows_at_a_time<Arch, stored>(of.bytes, count);
     row_slice chunk = all;
     for (index done = 0; done < all.count; done += chunk.count) {
-      chunk.count = min_of(chunk_keys, all.count - done);
+      chunk.count = min_of(most, all.count - done);
       chunk.data = all.data + done * all.stride;
       chunk.first = all.first + done;
-      float const* first = chunk_;
-      index stride = all.dim;
-      auto lines = requests_of<Arch>(chunk, of.bytes, times * stored::chunks(all.dim));
       if (of.reader) {
-        if constexpr (!has_short_registers<Arch>) {
-          ask_ahead(chunk, of.bytes);
-          lines = {};
-        }
+        chunk.prefetch(of.bytes);
         of.reader(chunk, chunk_);
+        f(stored(chunk_, all.dim, chunk.count, all.dim).near(), done);
       } else {
-        first = of.row(done);
-        stride = of.float_stride();
+        f(stored(of.row(done), of.float_stride(), chunk.count, all.dim, all.ahead), done);
       }
-      f(stored(first, stride, chunk.count, all.dim, lines), done);
     }
   }
 
   /// Scores of `keys` for Rows query rows from `row` on.
-  template <int Rows>
-  void score_rows(stored& keys, index at, int row) noexcept {
+  template <int Rows, class Stored>
+  void score_rows(Stored const& keys, index at, int row) noexcept {
     dot_rows<Arch, Rows>(keys, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
                          tile_keys);
   }
 
   /// acc += P V for Rows rows.
-  template <int Rows>
-  void accumulate_rows(stored& values, index at, int row) noexcept {
-    constexpr int wide = value_registers<Arch, Rows>;
-    auto const block = [&]<int Wide>(std::integral_constant<int, Wide>, index d,
-                                     int width) ORIEL_INLINE_LAMBDA {
-      add_rows<Arch, Rows, Wide>(values, s_ + row * tile_keys + at, tile_keys,
-                                 leaf_.acc + row * leaf_.stride(), leaf_.stride(), d, width);
-    };
-    index d = 0;
-    for (; d + wide * lanes<Arch> <= leaf_.v_dim; d += wide * lanes<Arch>) {
-      block(std::integral_constant<int, wide>{}, d, lanes<Arch>);
-    }
-    if constexpr (constexpr int chunk = stored::chunk; chunk > 1 && chunk < wide) {
-      for (; d + chunk * lanes<Arch> <= leaf_.v_dim; d += chunk * lanes<Arch>) {
-        block(std::integral_constant<int, chunk>{}, d, lanes<Arch>);
-      }
-    }
-    for (; d < leaf_.v_dim; d += lanes<Arch>) {
-      int const width = static_cast<int>(min_of(lanes<Arch>, leaf_.v_dim - d));
-      block(std::integral_constant<int, 1>{}, d, width);
-    }
+  template <int Rows, class Stored>
+  void accumulate_rows(Stored const& values, index at, int row) noexcept {
+    add_rows<Arch, Rows, 1>(values, s_ + row * tile_keys + at, tile_keys,
+                            leaf_.acc + row * leaf_.stride(), leaf_.stride());
   }
 
   index head_dim_ = 0;

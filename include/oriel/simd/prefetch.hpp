@@ -32,54 +32,16 @@ struct lines_ahead {
     prefetch_l2(at + l2);
     prefetch_l1(at + l1);
   }
+  /// Prefetches a row of `bytes` bytes for L2 where it is to be, line by line.
+  ORIEL_INLINE void prefetch_row(void const* row, index bytes) const noexcept {
+    if (l2 == 0) return;
+    auto const first = reinterpret_cast<std::uintptr_t>(row) + l2;
+    for (index at = 0; at < bytes; at += 64) prefetch_l2(first + static_cast<std::uintptr_t>(at));
+  }
   /// The same for L2 only, where anything is to be prefetched.
   ORIEL_INLINE void prefetch_to_l2(void const* line) const noexcept {
     if (l2 != 0) prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + l2);
   }
-};
-
-/// Lines of rows that are read later, in the order of memory, while others are computed with. Where
-/// registers are short, values are read in columns of a few lines, and requests in that order are
-/// slow: 58 instead of 43 ns for 512 bytes (Zen 3).
-class line_walk {
- public:
-  ORIEL_INLINE line_walk() noexcept {}  // prefetches nothing
-  /// For rows of `bytes` bytes, `stride` apart, the first at `row`. Meanwhile as many rows are
-  /// computed with, each in `steps` steps.
-  ORIEL_INLINE line_walk(std::uintptr_t row, index stride, index bytes, index steps) noexcept
-      : row_(row), stride_(static_cast<std::uintptr_t>(stride)), line_(row & ~(line_bytes - 1)) {
-    index const lines = ceil_div(static_cast<index>(row - line_) + bytes, line_bytes);
-    bool const is_packed = stride >= bytes && stride <= lines * line_bytes;
-    if (!is_packed) lines_ = lines;
-    left_ = lines_;
-    each_ = ceil_div(is_packed ? stride : lines * line_bytes, max_of(steps, 1));
-  }
-
-  /// With each step.
-  ORIEL_INLINE void prefetch(void const* /*own*/) noexcept {
-    owed_ += each_;
-    if (owed_ < line_bytes) return;
-    owed_ -= line_bytes;
-    prefetch_l2(line_);
-    line_ += line_bytes;
-    if (--left_ > 0) return;
-    row_ += stride_;
-    line_ = row_ & ~(line_bytes - 1);
-    left_ = lines_;
-  }
-  /// What is prefetched next.
-  ORIEL_INLINE std::uintptr_t line() const noexcept { return line_; }
-
- private:
-  static constexpr int line_bytes = 64;
-
-  std::uintptr_t row_ = 0;
-  std::uintptr_t stride_ = 0;
-  std::uintptr_t line_ = 0;
-  index lines_ = INT64_MAX;  ///< of a row; of packed rows the lines go on
-  index left_ = INT64_MAX;
-  index each_ = 0;  ///< bytes for a step
-  index owed_ = 0;
 };
 
 /// Arithmetic on a cache line that is read but once: `least` for one query over rows of 16 bits,
@@ -89,8 +51,8 @@ enum class line_work { least, little, more };
 /// How far ahead of each line that is read but once others should be prefetched, in the order of
 /// reading; 0: none but the line itself, as the core streams such lines faster than requests do.
 /// Measured on Zen 4 and Emerald Rapids (docs/performance.md), whose prefetchers want different
-/// distances; L1 was not tried on Zen 4. Where registers are short, a line_walk takes the distance
-/// of `more` for L2, and nothing for L1 (Zen 3).
+/// distances; L1 was not tried on Zen 4. Where registers are short, `least` is for one query over
+/// floats, `little` for one over 16 bits or several queries, and nothing is for L1 (Zen 3).
 ORIEL_INLINE lines_ahead bytes_ahead([[maybe_unused]] line_work work) noexcept {
 #if ORIEL_X86
   __builtin_cpu_init();

@@ -49,9 +49,12 @@ ORIEL_INLINE vec<Arch> widen(T const* from) noexcept {
     return _mm512_maskz_cvtph_ps(every_lane, x);
   }
 #if defined(__AVX2__)
-  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {
+  if constexpr (x86_bytes<Arch> == 32 && std::is_same_v<T, bf16>) {  // a load, one instruction more
     __m128i const x = _mm_loadu_si128(reinterpret_cast<__m128i const*>(from));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+    __m256i const upper_halves =
+        _mm256_setr_epi8(-1, -1, 0, 1, -1, -1, 2, 3, -1, -1, 4, 5, -1, -1, 6, 7,  //
+                         -1, -1, 8, 9, -1, -1, 10, 11, -1, -1, 12, 13, -1, -1, 14, 15);
+    return _mm256_castsi256_ps(_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(x), upper_halves));
   }
 #endif
 #if defined(__F16C__)
