@@ -176,9 +176,11 @@ TYPED_TEST(Vec, PartialLoadsAndStoresStayInside) {
     for (int i = 0; i < count; ++i) EXPECT_EQ(end[i], 7.0f);
 
     float* const begin = page.begin();
-    for (int i = 0; i <= lanes<TypeParam>; ++i) begin[i] = -1.0f;
-    store_partial<TypeParam>(begin, seven, count);
-    for (int i = 0; i <= lanes<TypeParam>; ++i) EXPECT_EQ(begin[i], i < count ? 7.0f : -1.0f);
+    for (auto const store : {store_partial<TypeParam>, store_some<TypeParam>}) {
+      for (int i = 0; i <= lanes<TypeParam>; ++i) begin[i] = -1.0f;
+      store(begin, seven, count);
+      for (int i = 0; i <= lanes<TypeParam>; ++i) EXPECT_EQ(begin[i], i < count ? 7.0f : -1.0f);
+    }
   }
 }
 

@@ -73,7 +73,7 @@ ORIEL_INLINE void round_to_integers(float const* x, index count, float least, fl
     rounded = max<Arch>(rounded, broadcast<Arch>(least));
     vec<Arch> const negative = broadcast<Arch>(0.0f) - rounded;
     rounded = broadcast<Arch>(0.0f) - max<Arch>(negative, broadcast<Arch>(-most));
-    store_partial<Arch>(to + i, rounded, width);
+    store_some<Arch>(to + i, rounded, width);
   }
 }
 

@@ -123,7 +123,7 @@ struct softmax_state {
       vec<Arch> const x = load<Arch>(from + d) * scale + zero;
       auto const width = static_cast<int>(min_of(lanes<Arch>, v_dim - d));
       if constexpr (std::is_same_v<T, float>) {
-        store_partial<Arch>(out + d, x, width);
+        store_some<Arch>(out + d, x, width);
       } else if (width == lanes<Arch>) {
         narrow<Arch>(out + d, x);
       } else {

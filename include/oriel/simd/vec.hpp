@@ -187,4 +187,12 @@ ORIEL_INLINE void store_partial(float* to, vec<Arch> x, int count) noexcept {
   for (int i = 0; i < count; ++i) to[i] = lane[i];
 }
 
+/// Writes the first `count` lanes of a register, all of them by one plain store, which a load that
+/// follows needn't wait for.
+template <class Arch>
+ORIEL_INLINE void store_some(float* to, vec<Arch> x, int count) noexcept {
+  if (count == lanes<Arch>) return store<Arch>(to, x);
+  store_partial<Arch>(to, x, count);
+}
+
 }  // namespace oriel::inline v0

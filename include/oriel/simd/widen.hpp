@@ -96,14 +96,6 @@ ORIEL_INLINE vec<Arch> broadcast_widened(T x) noexcept {
   return broadcast<Arch>(static_cast<float>(x));
 }
 
-/// Writes the first `count` lanes of a register, all of them by one plain store, which a load that
-/// follows needn't wait for.
-template <class Arch>
-ORIEL_INLINE void store_some(float* to, vec<Arch> x, int count) noexcept {
-  if (count == lanes<Arch>) return store<Arch>(to, x);
-  store_partial<Arch>(to, x, count);
-}
-
 /// Writes a register's floats as `lanes<Arch>` elements: float, bf16, f16.
 template <class Arch, class T>
 ORIEL_INLINE void narrow(T* to, vec<Arch> x) noexcept {
