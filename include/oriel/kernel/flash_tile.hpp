@@ -47,11 +47,17 @@ class flash_tile {
       for (index d = 0; d < head_dim_; d += n) {
         int const width = static_cast<int>(min_of(n, head_dim_ - d));
         vec<Arch> block[n];
-        unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
-          block[i] = r + i < count
-                         ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
-                         : broadcast<Arch>(0.0f);
-        });
+        if (r + n <= count && width == n) {
+          unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
+            block[i] = load<Arch>(q[r + i] + d) * broadcast<Arch>(scale);
+          });
+        } else {
+          unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
+            block[i] = r + i < count
+                           ? load_partial<Arch>(q[r + i] + d, width) * broadcast<Arch>(scale)
+                           : broadcast<Arch>(0.0f);
+          });
+        }
         transpose<Arch>(block);
         unroll<n>([&](int i) ORIEL_INLINE_LAMBDA {
           if (i < width) store<Arch>(q_ + (d + i) * rows + r, block[i]);
