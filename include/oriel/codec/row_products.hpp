@@ -278,6 +278,41 @@ ORIEL_INLINE void add_columns(Stored const& stored, float const* weight, index w
   });
 }
 
+/// The same for the rows `row`, with the weights w.
+template <class Arch, int Queries, int Wide, int Rows, class Stored, class Row>
+ORIEL_INLINE void add_few_columns(Stored const& stored, Row const (&row)[Rows],
+                                  vec<Arch> const (&w)[Rows][Queries], float* acc, index acc_step,
+                                  index d) noexcept {
+  vec<Arch> sum[Queries][Wide];
+  acc += d;
+  unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+    unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+      sum[r][j] = load<Arch>(acc + r * acc_step + j * lanes<Arch>);
+    });
+  });
+  auto const add = [&](int n, int j, vec<Arch> x) ORIEL_INLINE_LAMBDA {
+    unroll<Queries>([&](int r)
+                        ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[n][r], x, sum[r][j]); });
+  };
+  for (int n = 0; n < Rows; ++n) {
+    if constexpr (Wide == 1 && Stored::has_rest) {
+      add(n, 0, stored.rest(row[n], d, static_cast<int>(min_of(lanes<Arch>, stored.dim - d))));
+    } else {
+      [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
+        constexpr int chunk = Stored::chunk;
+        (add(n, J, stored.template get<J % chunk>(row[n], d + J / chunk * chunk * lanes<Arch>)),
+         ...);
+      }
+      (std::make_integer_sequence<int, Wide>{});
+    }
+  }
+  unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
+    unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
+      store<Arch>(acc + r * acc_step + j * lanes<Arch>, sum[r][j]);
+    });
+  });
+}
+
 /// The same for all channels of `Rows` rows from `first` on: all their weights lie in L1 as
 /// registers. Before each part of the channels a row further on is prefetched.
 template <class Arch, int Queries, int Fewest, int Rows, class Stored>
@@ -291,35 +326,6 @@ ORIEL_INLINE void add_few_rows(Stored const& stored, index first, float const* w
       w[n][r] = broadcast<Arch>(weight[r * weight_step + first + n]);
     });
   });
-  auto const add = [&]<int Wide>(std::integral_constant<int, Wide>, index d) ORIEL_INLINE_LAMBDA {
-    vec<Arch> sum[Queries][Wide];
-    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
-        sum[r][j] = load<Arch>(acc + r * acc_step + d + j * lanes<Arch>);
-      });
-    });
-    unroll<Rows>([&](int n) ORIEL_INLINE_LAMBDA {
-      auto const add_one = [&](int j, vec<Arch> x) ORIEL_INLINE_LAMBDA {
-        unroll<Queries>([&](int r)
-                            ORIEL_INLINE_LAMBDA { sum[r][j] = fma<Arch>(w[n][r], x, sum[r][j]); });
-      };
-      if constexpr (Wide == 1 && Stored::has_rest) {
-        add_one(0, stored.rest(row[n], d, static_cast<int>(min_of(lanes<Arch>, stored.dim - d))));
-      } else {
-        [&]<int... J>(std::integer_sequence<int, J...>) ORIEL_INLINE_LAMBDA {
-          constexpr int chunk = Stored::chunk;
-          (add_one(J, stored.template get<J % chunk>(row[n], d + J / chunk * chunk * lanes<Arch>)),
-           ...);
-        }
-        (std::make_integer_sequence<int, Wide>{});
-      }
-    });
-    unroll<Queries>([&](int r) ORIEL_INLINE_LAMBDA {
-      unroll<Wide>([&](int j) ORIEL_INLINE_LAMBDA {
-        store<Arch>(acc + r * acc_step + d + j * lanes<Arch>, sum[r][j]);
-      });
-    });
-  };
   constexpr int wide = value_registers<Arch, Queries>;
   index const part = round_up(ceil_div(stored.dim, Rows), wide * lanes<Arch>);
   index d = 0;
@@ -327,10 +333,12 @@ ORIEL_INLINE void add_few_rows(Stored const& stored, index first, float const* w
     stored.prefetch_row(row[n]);
     index const end = min_of(part * (n + 1), stored.dim);
     for (; d + wide * lanes<Arch> <= end; d += wide * lanes<Arch>) {
-      add(std::integral_constant<int, wide>{}, d);
+      add_few_columns<Arch, Queries, wide>(stored, row, w, acc, acc_step, d);
     }
   }
-  for (; d < stored.dim; d += Fewest * lanes<Arch>) add(std::integral_constant<int, Fewest>{}, d);
+  for (; d < stored.dim; d += Fewest * lanes<Arch>) {
+    add_few_columns<Arch, Queries, Fewest>(stored, row, w, acc, acc_step, d);
+  }
 }
 
 /// The same for all channels and rows: as many registers at a time as stay in registers, then
