@@ -31,6 +31,7 @@ TYPED_TEST(EachArch, QueryBlocksCoverEachRow) {
 template <bool Streamed>
 struct noted_rows {
   static constexpr bool is_streamed = Streamed;
+  static constexpr bool takes_two = !Streamed;
   index count = 0;
   std::vector<index>* asked = nullptr;
   bool is_near = false;
@@ -50,6 +51,7 @@ std::vector<index> asked_for(index count, int queries) {
         EXPECT_EQ(first, next);
         EXPECT_EQ(rows.is_near, (!requests_rows<Arch, noted_rows<Streamed>>(queries)));
         next = first + decltype(block)::value;
+        EXPECT_EQ(decltype(block)::value == 2, !Streamed && queries == 2);
       });
   EXPECT_GE(next, queries);
   return asked;

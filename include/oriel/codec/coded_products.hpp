@@ -54,6 +54,7 @@ class coded_rows {
   static constexpr int chunk = Codec::template chunk<Arch>;
   static constexpr bool has_rest = false;  // dim is whole chunks
   static constexpr bool is_streamed = requires { requires Codec::is_light; };
+  static constexpr bool takes_two = true;
   ORIEL_INLINE coded_rows(row_slice const& rows, float const* parameters) noexcept
       : count(rows.count),
         dim(),
@@ -132,9 +133,6 @@ struct coded_products {
       }
     }
     for_each_part<0>(rows, count, [&](auto const& part, index done) ORIEL_INLINE_LAMBDA {
-      if (count == 2 && requests_rows<Arch, some_rows<0>>(2)) {
-        return f.template operator()<2>(part, done, 0);
-      }
       in_query_blocks<Arch>(
           part, count,
           [&]<int Queries>(std::integral_constant<int, Queries>, auto const& stored, int r)

@@ -61,24 +61,22 @@ ORIEL_INLINE constexpr index rows_at_a_time(index bytes, int count) noexcept {
   return static_cast<index>(std::bit_ceil(static_cast<std::uint64_t>(2048 / max_of(bytes, 1))));
 }
 
-/// Calls f(Queries, rows, first) for `count` rows of q in blocks, and sees to it that what lies
-/// ahead of the stored rows is prefetched.
+/// Calls f(Queries, rows, first) for `count` rows of q in blocks (two rows are one of their own if
+/// Stored::takes_two), and sees to it that what lies ahead of the stored rows is prefetched.
 template <class Arch, class Stored, class F>
 ORIEL_INLINE void in_query_blocks(Stored const& stored, int count, F&& f) noexcept {
-  in_query_blocks<Arch>(count, [&](auto queries, int r) ORIEL_INLINE_LAMBDA {
-    if constexpr (!has_short_registers<Arch>) {
-      f(queries, stored, r);
-    } else {
-      if (requests_rows<Arch, Stored>(count)) return f(queries, stored, r);
-      index const blocks = query_blocks<Arch>(count);
-      index const block = r / most_queries<Arch>;
-      index const end = stored.count * (block + 1) / blocks;
-      for (index i = stored.count * block / blocks; i < end; ++i) {
-        stored.prefetch_row(stored.row(i));
-      }
-      f(queries, stored.near(), r);
-    }
-  });
+  auto const block = [&](auto queries, int r) ORIEL_INLINE_LAMBDA {
+    if (requests_rows<Arch, Stored>(count)) return f(queries, stored, r);
+    index const blocks = query_blocks<Arch>(count);
+    index const n = r / most_queries<Arch>;
+    index const end = stored.count * (n + 1) / blocks;
+    for (index i = stored.count * n / blocks; i < end; ++i) stored.prefetch_row(stored.row(i));
+    f(queries, stored.near(), r);
+  };
+  if constexpr (Stored::takes_two) {
+    if (count == 2) return block(std::integral_constant<int, 2>{}, 0);
+  }
+  in_query_blocks<Arch>(count, block);
 }
 
 }  // namespace oriel::inline v0

@@ -58,6 +58,7 @@ class float_rows {
   static constexpr int chunk = 1;
   static constexpr bool has_rest = true;
   static constexpr bool is_streamed = Streamed;
+  static constexpr bool takes_two = false;  // memory binds
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
                           lines_ahead lines = {}) noexcept
       : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), lines_(lines) {}
