@@ -80,8 +80,9 @@ class coded_rows {
   }
   template <int I>
   ORIEL_INLINE vec<Arch> get(coded_row const& row, index d) const noexcept {
-    if constexpr (I == 0 && !has_short_registers<Arch>)
+    if constexpr (I == 0 && !has_short_registers<Arch>) {
       lines_.prefetch(row.data + Codec::begins(d));
+    }
     return Codec::template get<Arch, I>(row, dim, d);
   }
 

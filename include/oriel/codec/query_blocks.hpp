@@ -46,19 +46,23 @@ ORIEL_INLINE void in_ones_twos_fours(int count, F&& f) noexcept {
   for (int r = 0; r < count; r += 4) f(std::integral_constant<int, 4>{}, r);
 }
 
-/// Do products with `stored` prefetch rows further on? Where registers are short, such rows are
-/// read in the order of memory, by one block of queries; several blocks share the requests.
-template <class Arch, class Stored>
-ORIEL_INLINE constexpr bool requests_rows(int count) noexcept {
-  return !has_short_registers<Arch> || (Stored::is_streamed && query_blocks<Arch>(count) == 1);
+/// Do products of `count` rows of q prefetch what lies ahead of the stored rows? Where registers
+/// are short, several blocks of queries, which read rows after one another, share the requests.
+template <class Arch>
+ORIEL_INLINE constexpr bool request_ahead(int count) noexcept {
+  return !has_short_registers<Arch> || query_blocks<Arch>(count) == 1;
 }
 
-/// Rows of `bytes` bytes that are multiplied at a time: all, or 2 KB and up to a power of two where
-/// others are prefetched before the products, as a core has room for some 24 requests (Zen 3).
+/// Rows of `bytes` bytes that are multiplied at a time: all, or where registers are short as many
+/// as stay in L1 until all columns of a few lines are read, and for several blocks of queries few
+/// enough to be asked for at once: a core has room for some 24 requests (Zen 3).
 template <class Arch, class Stored>
 ORIEL_INLINE constexpr index rows_at_a_time(index bytes, int count) noexcept {
-  if (requests_rows<Arch, Stored>(count)) return INT64_MAX;
-  return static_cast<index>(std::bit_ceil(static_cast<std::uint64_t>(2048 / max_of(bytes, 1))));
+  if (!has_short_registers<Arch>) return INT64_MAX;
+  if (!Stored::is_streamed) return 16;
+  if (request_ahead<Arch>(count)) return INT64_MAX;
+  auto const few = static_cast<std::uint64_t>(2048 / max_of(bytes, 1));
+  return max_of(static_cast<index>(std::bit_ceil(few)), 4);
 }
 
 /// Calls f(Queries, rows, first) for `count` rows of q in blocks (two rows are one of their own if
@@ -66,7 +70,7 @@ ORIEL_INLINE constexpr index rows_at_a_time(index bytes, int count) noexcept {
 template <class Arch, class Stored, class F>
 ORIEL_INLINE void in_query_blocks(Stored const& stored, int count, F&& f) noexcept {
   auto const block = [&](auto queries, int r) ORIEL_INLINE_LAMBDA {
-    if (requests_rows<Arch, Stored>(count)) return f(queries, stored, r);
+    if (request_ahead<Arch>(count)) return f(queries, stored, r);
     index const blocks = query_blocks<Arch>(count);
     index const n = r / most_queries<Arch>;
     index const end = stored.count * (n + 1) / blocks;

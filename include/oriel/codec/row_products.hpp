@@ -51,7 +51,7 @@ using operand = std::conditional_t<(Queries > 4), vec<Arch>, Loaded>;
 /// Rows of floats, as dot_rows and add_rows see rows: `chunk` registers lie in a row, and get<I> is
 /// the I-th of those from channel d on; `rest` is one of those that are left over. Where registers
 /// are as long as a line, each prefetches lines further on; where they are short, prefetch_row does
-/// so for a row. Are they `Streamed` from memory, or do they lie in L1?
+/// so for a row; are they `Streamed` from memory there, or do they lie in L1?
 template <class Arch, bool Streamed = true>
 class float_rows {
  public:
@@ -67,8 +67,8 @@ class float_rows {
   index dim;
 
   /// The same rows, in L1: nothing is prefetched.
-  ORIEL_INLINE float_rows<Arch, false> near() const noexcept {
-    return {data_, stride_, count, dim};
+  ORIEL_INLINE auto near() const noexcept {
+    return float_rows<Arch, !has_short_registers<Arch>>(data_, stride_, count, dim);
   }
 
   ORIEL_INLINE float const* row(index i) const noexcept { return data_ + i * stride_; }
@@ -159,7 +159,11 @@ template <class Arch, int Queries, class Stored>
 ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
                            index to_step) noexcept {
   constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
-  constexpr bool by_row = has_short_registers<Arch> && Stored::is_streamed;
+  auto const request = [&]([[maybe_unused]] index i) ORIEL_INLINE_LAMBDA {
+    if constexpr (has_short_registers<Arch>) {
+      if (i < stored.count) stored.prefetch_row(stored.row(i));
+    }
+  };
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   for (index i = 0; i < stored.count; i += keys) {
@@ -180,13 +184,11 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
     };
     if constexpr (in_order<Arch, Queries, Stored>) {
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-        if constexpr (by_row) stored.prefetch_row(k[j]);
+        request(i + j);
         row_products<Arch, Queries>(stored, k[j], q, q_step, sum + j, keys);
       });
     } else {
-      if constexpr (by_row) {
-        for (auto const row : k) stored.prefetch_row(row);
-      }
+      for (int j = 0; j < keys; ++j) request(i + j);
       for (index d = 0; d < whole; d += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
           (add(d + I * lanes<Arch>,
@@ -358,7 +360,12 @@ ORIEL_INLINE void add_rows(Stored stored, float const* weight, index weight_step
   } else {
     constexpr int wide = value_registers<Arch, Queries>;
     index d = 0;
+    [[maybe_unused]] index asked = 0;
     for (; d + wide * lanes<Arch> <= stored.dim; d += wide * lanes<Arch>) {
+      if constexpr (has_short_registers<Arch>) {  // its share of the rows
+        index const end = stored.count * (d + wide * lanes<Arch>) / stored.dim;
+        for (; asked < end; ++asked) stored.prefetch_row(stored.row(asked));
+      }
       add_columns<Arch, Queries, wide>(stored, weight, weight_step, acc, acc_step, d, lanes<Arch>);
     }
     for (; d < stored.dim; d += Fewest * lanes<Arch>) {

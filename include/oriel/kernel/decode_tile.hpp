@@ -236,8 +236,9 @@ class decode_tile {
   ORIEL_INLINE void in_chunks(row_slice const& all, stored_rows const& of, int count,
                               F&& f) const noexcept {
     index most = chunk_keys;
-    if (has_short_registers<Arch> && !of.reader)
+    if (has_short_registers<Arch> && !of.reader) {
       most = rows_at_a_time<Arch, stored>(of.bytes, count);
+    }
     row_slice chunk = all;
     for (index done = 0; done < all.count; done += chunk.count) {
       chunk.count = min_of(most, all.count - done);
