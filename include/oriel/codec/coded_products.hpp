@@ -122,6 +122,7 @@ struct coded_products {
   static constexpr index usual = lanes<Arch> == 16 ? 128 : 0;
 
   static constexpr index parameter_room = 1024;  ///< floats
+
   /// f<Queries>(part, n, r) for the rows of q from r on, for some of the stored rows at a time,
   /// after the first n.
   template <class F>

@@ -62,6 +62,9 @@ class float_rows {
   ORIEL_INLINE float_rows(float const* rows, index row_stride, index rows_count, index row_dim,
                           lines_ahead lines = {}) noexcept
       : count(rows_count), dim(row_dim), data_(rows), stride_(row_stride), lines_(lines) {}
+  /// The same rows: nothing is prefetched.
+  ORIEL_INLINE explicit float_rows(float_rows<Arch, !Streamed> const& other) noexcept
+      : float_rows(other.data_, other.stride_, other.count, other.dim) {}
 
   index count;
   index dim;
@@ -90,6 +93,8 @@ class float_rows {
   }
 
  private:
+  friend class float_rows<Arch, !Streamed>;
+
   float const* data_;
   index stride_;  ///< floats
   lines_ahead lines_;
@@ -159,11 +164,6 @@ template <class Arch, int Queries, class Stored>
 ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* to,
                            index to_step) noexcept {
   constexpr int keys = lanes<Arch> / Queries > 0 ? lanes<Arch> / Queries : 1;
-  auto const request = [&]([[maybe_unused]] index i) ORIEL_INLINE_LAMBDA {
-    if constexpr (has_short_registers<Arch>) {
-      if (i < stored.count) stored.prefetch_row(stored.row(i));
-    }
-  };
   constexpr index step = Stored::chunk * lanes<Arch>;
   index const whole = stored.dim / step * step;
   for (index i = 0; i < stored.count; i += keys) {
@@ -171,6 +171,11 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
     for (int j = 0; j < keys; ++j) k[j] = stored.row(min_of(i + j, stored.count - 1));
     vec<Arch> sum[lanes<Arch>];
     unroll<lanes<Arch>>([&](int n) ORIEL_INLINE_LAMBDA { sum[n] = broadcast<Arch>(0.0f); });
+    auto const request = [&]([[maybe_unused]] int j) ORIEL_INLINE_LAMBDA {
+      if constexpr (has_short_registers<Arch>) {
+        if (i + j < stored.count) stored.prefetch_row(k[j]);
+      }
+    };
     auto const add = [&](index d, auto&& key_part) ORIEL_INLINE_LAMBDA {
       vec<Arch> x[Queries];
       unroll<Queries>([&](int r)
@@ -184,11 +189,11 @@ ORIEL_INLINE void dot_rows(Stored stored, float const* q, index q_step, float* t
     };
     if constexpr (in_order<Arch, Queries, Stored>) {
       unroll<keys>([&](int j) ORIEL_INLINE_LAMBDA {
-        request(i + j);
+        request(j);
         row_products<Arch, Queries>(stored, k[j], q, q_step, sum + j, keys);
       });
     } else {
-      for (int j = 0; j < keys; ++j) request(i + j);
+      for (int j = 0; j < keys; ++j) request(j);
       for (index d = 0; d < whole; d += step) {
         [&]<int... I>(std::integer_sequence<int, I...>) ORIEL_INLINE_LAMBDA {
           (add(d + I * lanes<Arch>,

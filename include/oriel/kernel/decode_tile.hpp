@@ -112,10 +112,15 @@ class decode_tile {
       return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
     }
     in_chunks(keys, run.k, count, [&](auto const& k, index done) ORIEL_INLINE_LAMBDA {
-      in_query_blocks<Arch>(
-          k, count,
-          [&]<int Rows>(std::integral_constant<int, Rows>, auto const& some, int r)
-              ORIEL_INLINE_LAMBDA { score_rows<Rows>(some, at + done, r); });
+      in_query_blocks<Arch>(k, count,
+                            [&]<int Rows>(std::integral_constant<int, Rows>, auto const& some,
+                                          int r) ORIEL_INLINE_LAMBDA {
+                              if constexpr (Rows == 1) {  // in L1 or not, the same code
+                                score_rows<Rows>(stored(some), at + done, r);
+                              } else {
+                                score_rows<Rows>(some, at + done, r);
+                              }
+                            });
     });
   }
 

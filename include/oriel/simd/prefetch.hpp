@@ -32,15 +32,15 @@ struct lines_ahead {
     prefetch_l2(at + l2);
     prefetch_l1(at + l1);
   }
+  /// The same for L2 only, where anything is to be prefetched.
+  ORIEL_INLINE void prefetch_to_l2(void const* line) const noexcept {
+    if (l2 != 0) prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + l2);
+  }
   /// Prefetches a row of `bytes` bytes for L2 where it is to be, line by line.
   ORIEL_INLINE void prefetch_row(void const* row, index bytes) const noexcept {
     if (l2 == 0) return;
     auto const first = reinterpret_cast<std::uintptr_t>(row) + l2;
     for (index at = 0; at < bytes; at += 64) prefetch_l2(first + static_cast<std::uintptr_t>(at));
-  }
-  /// The same for L2 only, where anything is to be prefetched.
-  ORIEL_INLINE void prefetch_to_l2(void const* line) const noexcept {
-    if (l2 != 0) prefetch_l2(reinterpret_cast<std::uintptr_t>(line) + l2);
   }
 };
 
