@@ -12,18 +12,19 @@ namespace {
 
 using steps = std::vector<std::string>;
 
-/// Four queries at 296 to 299 of 300 keys, and the steps for the keys [from, to) of the third tile.
+/// Four queries at 296 to 299 of 300 keys, and the steps for keys of the third tile, or of the one
+/// that begins elsewhere.
 struct third_tile {
   problem p{{.q_len = 4, .kv_len = 300, .head_dim = 8}};
   attention call = p.call();
   steps made;
   step_recorder kernel{.name = "", .steps = &made};
 
-  steps const& absorb(range keys, int rows = 4) {
-    std::uint64_t word[tile_keys];
+  steps const& absorb(range keys, int rows = 4, index begin = 256) {
+    std::uint64_t word[300];
     detail::key_order const order{.held = call.kv.positions(), .end = 300};
-    detail::absorb_tile(kernel, call, 0, row_tile{0, rows, 1, 296}, nullptr, order, keys, 256, word,
-                        nullptr);
+    detail::absorb_tile(kernel, call, 0, row_tile{0, rows, 1, 296}, nullptr, order, keys, begin,
+                        word, nullptr);
     return made;
   }
 };
@@ -40,6 +41,22 @@ TEST(AbsorbTile, AVisibleTileIsNotMasked) {
   EXPECT_EQ(of.absorb({256, 296}),
             (steps{"score [256, 296) at 0", "absorb [0, 40)", "begin_values [0, 40)",
                    "of [256, 296) at 0", "accumulate [256, 296) at 0", "end_values"}));
+}
+
+TEST(AbsorbTile, ValuesOfALongTileAreReadInParts) {
+  third_tile of;
+  of.call.mask = causal{};
+  EXPECT_EQ(of.absorb({100, 290}, 4, 0),
+            (steps{"score [100, 290) at 100", "absorb [100, 290)", "begin_values [100, 128)",
+                   "of [100, 128) at 100", "accumulate [100, 128) at 100", "end_values",
+                   "begin_values [128, 256)", "of [128, 256) at 128",
+                   "accumulate [128, 256) at 128", "end_values", "begin_values [256, 290)",
+                   "of [256, 290) at 256", "accumulate [256, 290) at 256", "end_values"}));
+  of.made.clear();
+  of.call.mask = causal{} & sliding_window{170};
+  of.absorb({100, 299}, 4, 0);
+  EXPECT_EQ(of.made[1], "hide [100, 299)");
+  EXPECT_EQ(of.made[4], "of [127, 128) at 127") << "some row sees it";
 }
 
 TEST(AbsorbTile, APartialTileIsMaskedAndOnlyKeysThatSomeRowSeesAreRead) {

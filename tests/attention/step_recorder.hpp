@@ -11,18 +11,19 @@ namespace oriel::test {
 
 struct step_recorder {
   static constexpr int rows = 8;
+  static constexpr index keys = tile_keys;
   std::string name;
   std::vector<std::string>* steps = nullptr;
-  std::vector<float> s = std::vector<float>(rows * tile_keys);
+  std::vector<float> s = std::vector<float>(rows * keys);
 
   void begin(float const* const* /*q*/, int count, float /*scale*/, bool rounds) {
     note(rounds ? "begin rounding" : "begin", count);
   }
   void begin_leaf(int count) { note("begin_leaf", count); }
-  void score(kv_run const& run, index at, int count) { note("score" + keys(run, at), count); }
+  void score(kv_run const& run, index at, int count) { note("score" + text(run, at), count); }
   score_tile scores(index at) {
     note("scores " + std::to_string(at), 1);
-    return {.scores = s.data() + at, .key_step = 1, .row_step = tile_keys};
+    return {.scores = s.data() + at, .key_step = 1, .row_step = keys};
   }
   void hide(std::uint64_t const* word, range places, int count) {
     hidden.assign(word, word + places.size());
@@ -32,10 +33,10 @@ struct step_recorder {
   template <class Runs>
   void begin_values(range places, int count, Runs&& each_run) {
     note("begin_values" + text(places), count);
-    each_run([&](kv_run const& run, index at) { note("of" + keys(run, at), count); });
+    each_run([&](kv_run const& run, index at) { note("of" + text(run, at), count); });
   }
   void accumulate(kv_run const& run, index at, int count) {
-    note("accumulate" + keys(run, at), count);
+    note("accumulate" + text(run, at), count);
   }
   void end_values(int count) { note("end_values", count); }
   void end_leaf(int count) { note("end_leaf", count); }
@@ -51,7 +52,7 @@ struct step_recorder {
   static std::string text(range r) {
     return " [" + std::to_string(r.begin) + ", " + std::to_string(r.end) + ")";
   }
-  static std::string keys(kv_run const& run, index at) {
+  static std::string text(kv_run const& run, index at) {
     return text({run.first, run.first + run.rows}) + " at " + std::to_string(at);
   }
   void note(std::string const& step, int count) {

@@ -10,12 +10,14 @@ using detail::work_item;
 
 TEST(NextTile, IsTheFirstThatHoldsAnyOfTheKeys) {
   key_ranges const keys = unite(key_ranges({0, 4}), key_ranges({300, 500}));
-  EXPECT_EQ(detail::next_tile(keys, 0), 0);
-  EXPECT_EQ(detail::next_tile(keys, tile_keys), 256) << "nothing between sinks and window";
-  EXPECT_EQ(detail::next_tile(keys, 384), 384);
-  EXPECT_EQ(detail::next_tile(keys, 512), INT64_MAX);
-  EXPECT_EQ(detail::next_tile({}, 0), INT64_MAX);
-  EXPECT_EQ(detail::next_tile(key_ranges({-300, -200}), -1024), -384);
+  EXPECT_EQ(detail::next_tile(keys, 0, 128), 0);
+  EXPECT_EQ(detail::next_tile(keys, 128, 128), 256) << "nothing between sinks and window";
+  EXPECT_EQ(detail::next_tile(keys, 384, 128), 384);
+  EXPECT_EQ(detail::next_tile(keys, 512, 128), INT64_MAX);
+  EXPECT_EQ(detail::next_tile(keys, 512, 512), INT64_MAX);
+  EXPECT_EQ(detail::next_tile(keys, 0, 512), 0) << "both in one";
+  EXPECT_EQ(detail::next_tile({}, 0, 128), INT64_MAX);
+  EXPECT_EQ(detail::next_tile(key_ranges({-300, -200}), -1024, 128), -384);
 }
 
 TEST(TileGroup, ReachesWhatAnyOfItsTilesDoes) {

@@ -180,16 +180,16 @@ struct recorded_fetch {
 };
 
 TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
-  problem const p({.kv_len = 300, .head_dim = 8});
+  problem const p({.kv_len = 1100, .head_dim = 8});
   any_source const source = p.call().kv;
-  detail::key_order const order{.held = {0, 300}, .lost = {}, .end = 300};
+  detail::key_order const order{.held = {0, 1100}, .lost = {}, .end = 1100};
   auto const reads = [&](index first, index rows, stored_rows kv_run::*of) {
     recorded_fetch::rows_of.clear();
     recorded_fetch::rows_asked = 0;
     kv_run run = source.run_at(0, first);
     run.rows = rows;
     index next = first;
-    detail::in_streams<recorded_fetch>(source, order, run, of, [&](kv_run const& part) {
+    detail::in_streams<recorded_fetch>(source, order, 512, run, of, [&](kv_run const& part) {
       EXPECT_EQ(part.first, next);
       EXPECT_EQ((part.*of).data, (source.run_at(0, next).*of).data);
       EXPECT_EQ(part.rows, min_of(16, first + rows - next));
@@ -201,10 +201,10 @@ TEST(InStreams, AsksForTheValuesWithTheKeysAndForTheNextKeysWithTheValues) {
     return recorded_fetch::rows_of;
   };
   using asked = std::vector<std::pair<std::byte const*, index>>;
-  EXPECT_EQ(reads(0, 128, &kv_run::k), (asked{{source.run_at(0, 0).v.data, 128}}));
-  EXPECT_EQ(reads(0, 128, &kv_run::v), (asked{{source.run_at(0, 128).k.data, 128}}));
-  EXPECT_EQ(reads(128, 128, &kv_run::v), (asked{{source.run_at(0, 256).k.data, 44}}));
-  EXPECT_EQ(reads(256, 44, &kv_run::v), asked{}) << "nothing is read behind them";
+  EXPECT_EQ(reads(0, 512, &kv_run::k), (asked{{source.run_at(0, 0).v.data, 512}}));
+  EXPECT_EQ(reads(0, 128, &kv_run::v), (asked{{source.run_at(0, 512).k.data, 128}}));
+  EXPECT_EQ(reads(512, 128, &kv_run::v), (asked{{source.run_at(0, 1024).k.data, 76}}));
+  EXPECT_EQ(reads(1024, 76, &kv_run::v), asked{}) << "nothing is read behind them";
 }
 
 }  // namespace

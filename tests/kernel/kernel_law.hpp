@@ -115,7 +115,7 @@ class tile_run {
 
    private:
     static Kernel carve_kernel(carver& memory, tile_case const& c) {
-      auto* const scores = memory.take<float>(tile_keys * Kernel::rows);
+      auto* const scores = memory.take<float>(Kernel::keys * Kernel::rows);
       if constexpr (requires { typename Kernel::shared; }) {
         auto const shared = Kernel::carve_shared(memory, false, c.head_dim, c.v_dim, scores);
         return Kernel::carve(memory, c.head_dim, c.v_dim, shared);
@@ -148,10 +148,10 @@ class tile_run {
     index first = 0;
     for (index const keys : of.tiles) {
       std::uint64_t const* const word = words.data() + first;
-      auto const for_each_run = [&](auto&& f) {
-        for (index at = 0; at < keys;) {
+      auto const for_each_run = [&](range some, auto&& f) {
+        for (index at = some.begin; at < some.end;) {
           index end = at;
-          while (end < keys && end - at < of.longest_run && word[end] != 0) ++end;
+          while (end < some.end && end - at < of.longest_run && word[end] != 0) ++end;
           if (end == at) {
             ++at;
             continue;
@@ -162,12 +162,18 @@ class tile_run {
           at = end;
         }
       };
-      for_each_run([&](kv_run const& piece, index at) { kernel.score(piece, at, of.count); });
+      for_each_run({0, keys},
+                   [&](kv_run const& piece, index at) { kernel.score(piece, at, of.count); });
       if (of.masked) kernel.hide(word, {0, keys}, of.count);
       kernel.absorb({0, keys}, of.count);
-      kernel.begin_values({0, keys}, of.count, for_each_run);
-      for_each_run([&](kv_run const& piece, index at) { kernel.accumulate(piece, at, of.count); });
-      kernel.end_values(of.count);
+      for (index at = 0; at < keys; at += tile_keys) {
+        range const some{at, std::min(at + tile_keys, keys)};
+        kernel.begin_values(some, of.count, [&](auto&& f) { for_each_run(some, f); });
+        for_each_run(some, [&](kv_run const& piece, index place) {
+          kernel.accumulate(piece, place, of.count);
+        });
+        kernel.end_values(of.count);
+      }
       first += keys;
     }
     kernel.end_leaf(of.count);
@@ -181,10 +187,10 @@ class tile_run {
 template <class Kernel>
 void expect_kernel(std::vector<int> const& counts) {
   for (int const count : counts) {
-    for (auto const& tiles : {std::vector<index>{1}, {7, 128}, {128, 128, 33}}) {
+    for (auto const& tiles : {std::vector<index>{1}, {7, 128}, {Kernel::keys, 128, 33}}) {
       for (bool const masked : {false, true}) {
         for (range const dims : {range{1, 3}, {15, 17}, {16, 16}, {17, 64}, {64, 80}}) {
-          tile_case c{count, dims.begin, dims.end, tiles, tile_keys, masked};
+          tile_case c{count, dims.begin, dims.end, tiles, Kernel::keys, masked};
           SCOPED_TRACE(::testing::Message()
                        << count << " rows, dims " << dims.begin << " " << dims.end << ", "
                        << tiles.size() << " tiles from " << tiles[0] << (masked ? ", masked" : ""));

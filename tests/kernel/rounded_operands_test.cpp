@@ -80,7 +80,8 @@ TEST(RoundedTile, QueriesAreWithinHalfAUnit) {
   }
 }
 
-/// The sums over a tile in which keys 20, ..., 69 and 90, ..., 119 have values, in several parts.
+/// The sums over keys of which 20, ..., 69 and 90, ..., 119 have values, in several parts; they lie
+/// in their key tile from place `first` on. The weights are p [count, tile_keys].
 template <class Codec>
 std::vector<float> sums(std::vector<std::byte> const& bytes, index dim, std::vector<float> const& p,
                         int count, std::vector<range> const& parts) {
@@ -93,13 +94,19 @@ std::vector<float> sums(std::vector<std::byte> const& bytes, index dim, std::vec
   auto values = rounded_pv<arch>::carve(real, 8, dim);
   auto const state = softmax_state<arch>::carve(real, 8, dim);
   for (index i = 0; i < 8 * state.stride(); ++i) state.acc[i] = 0.25f;
-  values.begin(reader_of<arch, Codec>(nullptr).rounded(dim), {20, 120});
+  constexpr index first = tile_keys;
+  constexpr index step = 2 * tile_keys;
+  std::vector<float> tile(static_cast<std::size_t>(count * step), nan);
+  for (int r = 0; r < count; ++r) {
+    std::copy_n(p.data() + r * tile_keys, tile_keys, tile.data() + r * step + first);
+  }
+  values.begin(reader_of<arch, Codec>(nullptr).rounded(dim), {first + 20, first + 120});
   auto const slice = [&](range part) {
     return row_slice{bytes.data() + part.begin * stride, stride, 0, part.begin, part.size(), dim};
   };
-  for (range const part : parts) values.scales(slice(part), part.begin);
-  values.weigh(p.data(), count);
-  for (range const part : parts) values.add(slice(part), part.begin, count);
+  for (range const part : parts) values.scales(slice(part), first + part.begin);
+  values.weigh(tile.data(), step, count);
+  for (range const part : parts) values.add(slice(part), first + part.begin, count);
   values.end(state, count);
   std::vector<float> all(static_cast<std::size_t>(count * dim));
   for (int r = 0; r < count; ++r) {

@@ -16,7 +16,7 @@ static_assert(tile_kernel<decode_tile<default_arch>, default_arch>);
 struct without_merging : private decode_tile<default_arch> {
   using base = decode_tile<default_arch>;
   using base::absorb, base::accumulate, base::begin, base::begin_leaf, base::begin_values,
-      base::end, base::end_values, base::hide, base::rows, base::score, base::scores;
+      base::end, base::end_values, base::hide, base::keys, base::rows, base::score, base::scores;
 };
 static_assert(!tile_kernel<without_merging, default_arch>);
 struct with_it : without_merging {

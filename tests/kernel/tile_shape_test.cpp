@@ -15,7 +15,9 @@ constexpr bool fits(int width) {
   return shape::depth(width) * width + width + 1 <= register_count<default_arch>;
 }
 static_assert(fits(1) && fits(2) && fits(3));
-static_assert(leaf_keys % tile_keys == 0 && tile_keys % lanes<default_arch> == 0);
+static_assert(leaf_keys % decode_keys<default_arch> == 0);
+static_assert(decode_keys<default_arch> % tile_keys == 0);
+static_assert(tile_keys % lanes<default_arch> == 0);
 static_assert(decode_rows >= 1 && decode_rows <= 16);
 
 TEST(TileShape, HoldsAtCompileTime) { SUCCEED(); }

@@ -40,14 +40,16 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
   if (seen == coverage::none) return;
   bool const partial = seen == coverage::some;
   std::uint64_t const* visible = partial ? word : nullptr;
-  range const places{keys.begin - begin, keys.end - begin};
-  auto const each_run = [&](auto&& f)
-                            ORIEL_INLINE_LAMBDA { for_each_run(call.kv, head, keys, visible, f); };
-  auto const read_each = [&](stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
-    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA {
+  auto const places = [&](range some) { return range{some.begin - begin, some.end - begin}; };
+  auto const each_run = [&](range some, auto&& f) ORIEL_INLINE_LAMBDA {
+    for_each_run(call.kv, head, some,
+                 visible != nullptr ? visible + (some.begin - keys.begin) : nullptr, f);
+  };
+  auto const read_each = [&](range some, stored_rows kv_run::*of, auto&& f) ORIEL_INLINE_LAMBDA {
+    each_run(some, [&](kv_run const& run) ORIEL_INLINE_LAMBDA {
       if constexpr (requires { kernel.wants(run.*of); }) {
         if (kernel.wants_streams()) {
-          return in_streams<typename Kernel::fetch>(call.kv, order, run, of, f);
+          return in_streams<typename Kernel::fetch>(call.kv, order, Kernel::keys, run, of, f);
         }
         in_parts(call.kv, order, run, of, kernel.wants(run.*of), f);
       } else {
@@ -55,26 +57,29 @@ void absorb_tile(Kernel& kernel, attention const& call, index head, row_tile con
       }
     });
   };
-  read_each(&kv_run::k, [&](kv_run const& run) {
+  read_each(keys, &kv_run::k, [&](kv_run const& run) {
     kernel.score(wide != nullptr ? wide->keys(run) : run, run.first - begin, rows.count);
   });
   if (call.score) {
-    score_tile tile = kernel.scores(places.begin);
+    score_tile tile = kernel.scores(keys.begin - begin);
     tile.rows = rows;
     tile.first_head = call.heads().first_q_head(head);
     tile.keys = keys;
     call.score.apply(tile);
     if (rows.count == 1 && hide_as_scored(tile, visible, word)) visible = word;
   }
-  if (partial) kernel.hide(word, places, rows.count);
-  kernel.absorb(places, rows.count);
-  kernel.begin_values(places, rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
-    each_run([&](kv_run const& run) ORIEL_INLINE_LAMBDA { f(run, run.first - begin); });
-  });
-  read_each(&kv_run::v, [&](kv_run const& run) {
-    kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
-  });
-  kernel.end_values(rows.count);
+  if (partial) kernel.hide(word, places(keys), rows.count);
+  kernel.absorb(places(keys), rows.count);
+  for (range some = keys; some.begin < keys.end; some.begin = some.end) {
+    some.end = min_of(round_down(some.begin, tile_keys) + tile_keys, keys.end);
+    kernel.begin_values(places(some), rows.count, [&](auto&& f) ORIEL_INLINE_LAMBDA {
+      each_run(some, [&](kv_run const& run) ORIEL_INLINE_LAMBDA { f(run, run.first - begin); });
+    });
+    read_each(some, &kv_run::v, [&](kv_run const& run) {
+      kernel.accumulate(wide != nullptr ? wide->values(run) : run, run.first - begin, rows.count);
+    });
+    kernel.end_values(rows.count);
+  }
 }
 
 }  // namespace oriel::inline v0::detail

@@ -59,17 +59,17 @@ void attend_tiles(Kernel* kernels, worker_scratch<Arch>& scratch, attention cons
   for (index leaf = 0; leaf < leaves.size(); ++leaf) {
     index const begin = leaves.nth(leaf) * leaf_keys;
     index const end = begin + leaf_keys;
-    index at = next_tile(g.any, begin);
+    index at = next_tile(g.any, begin, Kernel::keys);
     if (at >= end) continue;
     for (int i = 0; i < g.count; ++i) kernels[i].begin_leaf(g.rows[i].count);
-    for (; at < end; at = next_tile(g.any, at + tile_keys)) {
+    for (; at < end; at = next_tile(g.any, at + Kernel::keys, Kernel::keys)) {
       if (wide != nullptr) wide->begin(at);
       for (int i = 0; i < g.count; ++i) {
-        range const tile{at, at + tile_keys};
+        range const tile{at, at + Kernel::keys};
         range const keys = intersect(g.reach[i], key_ranges(tile)).hull();
         if (keys.empty()) continue;
         if constexpr (requires(kv_run const& next) { kernels[i].expect(next); }) {
-          bool const last = next_tile(g.reach[i], tile.end) == INT64_MAX;
+          bool const last = next_tile(g.reach[i], tile.end, Kernel::keys) == INT64_MAX;
           kernels[i].expect(last ? rows_ahead(call, g, i) : run_ahead(call, g, i, tile));
         }
         absorb_tile(kernels[i], call, g.head[i], g.rows[i], g.chosen[i], order, keys, at,

@@ -26,10 +26,10 @@ enum class compute_choice {
   /// The decode kernel may quantise queries and weights to 16-bit integers where keys or values are
   /// codes of at most 8 bits with scales (`rounded_products`) and the instruction set has integer
   /// products (AVX2, AVX-512). Each query has one unit, 1 / 32639 of its largest magnitude. So have
-  /// the products p s of a softmax weight p and a scale s of the key's value, among the 128 keys of
-  /// a tile and all channels. With u = 1 / 64000
+  /// the products p s of a softmax weight p and a scale s of the key's value, among 128 keys (from
+  /// an absolute multiple of 128 on) and all channels. With u = 1 / 64000
   ///   |change of a score| <= u scale max_d |q[d]| sum_d |k[d]|
-  ///   |change of a tile's sum of p v[d]| <= u (number of keys) max (p |s|) max |code|
+  ///   |change of their sum of p v[d]| <= u (number of keys) max (p |s|) max |code|
   /// provided that no sum of |s code| over a key's channels exceeds 1e33 and no maximum is below
   /// 1e-34. Everything else is computed as `exact`, with the same bits for any cut and any threads;
   /// but fresh rows of `joined` are multiplied as floats until they are stored. Where it quantises,

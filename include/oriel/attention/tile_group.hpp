@@ -7,11 +7,11 @@
 
 namespace oriel::inline v0::detail {
 
-/// The first key tile at or after `from`, a multiple of tile_keys, that holds any of `keys`, or
+/// The first tile of `size` keys at or after `from`, a multiple of it, that holds any of `keys`, or
 /// INT64_MAX.
-ORIEL_INLINE index next_tile(key_ranges const& keys, index from) noexcept {
+ORIEL_INLINE index next_tile(key_ranges const& keys, index from, index size) noexcept {
   for (range const part : keys) {
-    if (part.end > from) return max_of(from, round_down(part.begin, tile_keys));
+    if (part.end > from) return max_of(from, round_down(part.begin, size));
   }
   return INT64_MAX;
 }
@@ -71,7 +71,7 @@ ORIEL_INLINE kv_run rows_ahead(attention const& call, tile_group const& g, int i
 /// next key tile.
 ORIEL_INLINE kv_run run_ahead(attention const& call, tile_group const& g, int i,
                               range keys) noexcept {
-  index const tile = next_tile(g.any, keys.end);
+  index const tile = next_tile(g.any, keys.end, tile_keys);
   if (tile == INT64_MAX) return {};
   range const wanted = intersect(g.any, key_ranges({tile, tile + tile_keys})).hull();
   if (call.kv.lost().contains(wanted.begin)) return {};  // ranges that became one

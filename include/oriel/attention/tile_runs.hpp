@@ -95,14 +95,14 @@ ORIEL_INLINE void in_parts(any_source const& kv, key_order const& order, kv_run 
 }
 
 /// Calls f(part) for a few rows of a run at a time, and before each prefetches as many of what is
-/// read next, in several streams: of its values, or of the next tile's keys.
+/// read next, in several streams: of its values, or of the next tile's keys. A tile is `tile` keys.
 template <class Fetch, class F>
-ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, kv_run const& run,
-                             stored_rows kv_run::*of, F&& f) noexcept {
+ORIEL_INLINE void in_streams(any_source const& kv, key_order const& order, index tile,
+                             kv_run const& run, stored_rows kv_run::*of, F&& f) noexcept {
   Fetch next;
   if (of == &kv_run::k) {
     next = Fetch(run.v, run.rows);
-  } else if (index const at = order.after(run.first, tile_keys); at != INT64_MAX) {
+  } else if (index const at = order.after(run.first, tile); at != INT64_MAX) {
     kv_run const later = kv.run_at(run.head, at);
     next = Fetch(later.k, min_of(run.rows, later.rows));
   }

@@ -58,7 +58,7 @@ struct worker_scratch {
   decode_tile<Arch> decode[item_heads];
   wide_tile wide;             ///< for rows that are not stored as floats
   softmax_state<Arch> state;  ///< [tile rows]
-  std::uint64_t* word;        ///< [tile_keys]
+  std::uint64_t* word;        ///< [decode_keys<Arch>]
   float const** q;            ///< [tile rows]
   float* wide_q;              ///< [asking_rows, head_dim]: bf16 or f16 queries as floats
   choices chosen;             ///< by the rows of a segment, or of a block of tiles
@@ -84,7 +84,8 @@ struct worker_scratch {
   static worker_scratch carve(carver& memory, attend_bounds const& bounds, index head_dim,
                               index v_dim) noexcept {
     worker_scratch own;
-    auto* const scores = memory.take<float>(tile_keys * tile_rows);
+    auto* const scores = memory.take<float>(max_of(flash_tile<Arch>::keys * flash_tile<Arch>::rows,
+                                                   decode_tile<Arch>::keys * decode_rows));
     carver again = memory;  // a worker uses one kernel at a time: both lie in the same bytes
     for (auto& t : own.flash) t = flash_tile<Arch>::carve(memory, head_dim, v_dim, scores);
     own.wide = wide_tile::carve(memory, bounds.coded ? tile_keys : 0, head_dim, v_dim);
@@ -93,7 +94,7 @@ struct worker_scratch {
     for (auto& t : own.decode) t = decode_tile<Arch>::carve(again, head_dim, v_dim, shared);
     memory.skip(again);
     own.state = softmax_state<Arch>::carve(memory, tile_rows, v_dim);
-    own.word = memory.take<std::uint64_t>(tile_keys);
+    own.word = memory.take<std::uint64_t>(decode_tile<Arch>::keys);
     own.q = memory.take<float const*>(tile_rows);
     own.wide_q = memory.take<float>(saturating_mul(bounds.narrow_q ? asking_rows : 0, head_dim));
     if (bounds.chosen_blocks > 0) {

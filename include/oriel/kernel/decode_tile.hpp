@@ -2,6 +2,7 @@
 // The decode kernel: a few rows against many keys. Bound by memory.
 #pragma once
 
+#include <bit>
 #include <utility>
 
 #include "oriel/cache/source.hpp"
@@ -24,6 +25,7 @@ template <class Arch>
 class decode_tile {
  public:
   static constexpr int rows = decode_rows;
+  static constexpr index keys = decode_keys<Arch>;
 
   /// Rows that are computed with at a time: as floats they stay in L1.
   static constexpr index chunk_keys = 16;
@@ -31,7 +33,7 @@ class decode_tile {
   /// What lives only within a key tile, and is the same for the tiles of a work item.
   struct shared {
     bool coded = false;       ///< may rows be stored otherwise than as floats?
-    float* scores = nullptr;  ///< [rows, tile_keys]
+    float* scores = nullptr;  ///< [rows, keys]
     float* chunk = nullptr;   ///< [chunk_keys, max(head_dim, v_dim)] if coded
     rounded_pv<Arch> pv;      ///< if coded
     ORIEL_INLINE shared() noexcept {}
@@ -103,15 +105,14 @@ class decode_tile {
 
   /// Scores of the keys of `run`.
   void score(kv_run const& run, index at, int count) noexcept {
-    row_slice const keys = run.slice(run.k, head_dim_);
+    row_slice const all = run.slice(run.k, head_dim_);
     if (auto const* const integer = rounding(run.k, head_dim_)) {
-      return integer->dot(keys, integer_q_.rows(*integer, head_dim_, count), count, s_ + at,
-                          tile_keys);
+      return integer->dot(all, integer_q_.rows(*integer, head_dim_, count), count, s_ + at, keys);
     }
     if (run.k.reader.multiplies(head_dim_)) {
-      return run.k.reader.functions->dot(keys, q_, padded_dim_, count, s_ + at, tile_keys);
+      return run.k.reader.functions->dot(all, q_, padded_dim_, count, s_ + at, keys);
     }
-    in_chunks(keys, run.k, count, [&](auto const& k, index done) ORIEL_INLINE_LAMBDA {
+    in_chunks(all, run.k, count, [&](auto const& k, index done) ORIEL_INLINE_LAMBDA {
       in_query_blocks<Arch>(k, count,
                             [&]<int Rows>(std::integral_constant<int, Rows>, auto const& some,
                                           int r) ORIEL_INLINE_LAMBDA {
@@ -125,14 +126,15 @@ class decode_tile {
   }
 
   score_tile scores(index at) const noexcept {
-    return {.scores = s_ + at, .key_step = 1, .row_step = tile_keys};
+    return {.scores = s_ + at, .key_step = 1, .row_step = keys};
   }
 
   void hide(std::uint64_t const* word, range places, int count) noexcept {
-    for (int r = 0; r < count; ++r) {
-      float* const s = s_ + r * tile_keys + places.begin;
-      for (index i = 0; i < places.size(); ++i) {
-        if ((word[i] >> r & 1u) == 0) s[i] = -infinity;
+    float* const s = s_ + places.begin;
+    for (index i = 0; i < places.size(); ++i) {
+      for (std::uint64_t hidden = ~word[i] & ~(~std::uint64_t{0} << count); hidden != 0;
+           hidden &= hidden - 1) {
+        s[std::countr_zero(hidden) * keys + i] = -infinity;
       }
     }
   }
@@ -143,7 +145,7 @@ class decode_tile {
     index const begin = round_down(places.begin, lanes<Arch>);
     index const end = round_up(places.end, lanes<Arch>);
     for (int r = 0; r < count; ++r) {
-      float* const s = s_ + r * tile_keys;
+      float* const s = s_ + r * keys;
       for (index i = begin; i < places.begin; ++i) s[i] = -infinity;
       for (index i = places.end; i < end; ++i) s[i] = -infinity;
       vec<Arch> most = broadcast<Arch>(leaf_.m[r]);
@@ -182,7 +184,7 @@ class decode_tile {
         if (pv_.of() == nullptr) pv_.begin(own, places);
         if (pv_.of() == own) pv_.scales(run.slice(run.v, leaf_.v_dim), at);
       });
-      if (pv_.of() != nullptr) pv_.weigh(s_, count);
+      if (pv_.of() != nullptr) pv_.weigh(s_, keys, count);
     }
   }
   /// acc += P V for the keys of `run`. Runs come in order.
@@ -192,8 +194,7 @@ class decode_tile {
       return pv_.add(values, at, count);
     }
     if (run.v.reader.multiplies(leaf_.v_dim)) {
-      return run.v.reader.functions->add(values, s_ + at, tile_keys, count, leaf_.acc,
-                                         leaf_.stride());
+      return run.v.reader.functions->add(values, s_ + at, keys, count, leaf_.acc, leaf_.stride());
     }
     in_chunks(values, run.v, count, [&](auto const& v, index done) ORIEL_INLINE_LAMBDA {
       in_query_blocks<Arch>(
@@ -259,24 +260,23 @@ class decode_tile {
     }
   }
 
-  /// Scores of `keys` for Rows query rows from `row` on.
+  /// Scores of the rows `k` for Rows query rows from `row` on.
   template <int Rows, class Stored>
-  void score_rows(Stored const& keys, index at, int row) noexcept {
-    dot_rows<Arch, Rows>(keys, q_ + row * padded_dim_, padded_dim_, s_ + row * tile_keys + at,
-                         tile_keys);
+  void score_rows(Stored const& k, index at, int row) noexcept {
+    dot_rows<Arch, Rows>(k, q_ + row * padded_dim_, padded_dim_, s_ + row * keys + at, keys);
   }
 
   /// acc += P V for Rows rows.
   template <int Rows, class Stored>
   void accumulate_rows(Stored const& values, index at, int row) noexcept {
-    add_rows<Arch, Rows, 1>(values, s_ + row * tile_keys + at, tile_keys,
-                            leaf_.acc + row * leaf_.stride(), leaf_.stride());
+    add_rows<Arch, Rows, 1>(values, s_ + row * keys + at, keys, leaf_.acc + row * leaf_.stride(),
+                            leaf_.stride());
   }
 
   index head_dim_ = 0;
   index padded_dim_ = 0;
   float* q_ = nullptr;  ///< [rows, padded_dim]
-  float* s_ = nullptr;  ///< scores, then weights [rows, tile_keys]
+  float* s_ = nullptr;  ///< scores, then weights [rows, keys]
   float* chunk_ = nullptr;
   bool coded_ = false;               ///< may rows be stored otherwise than as floats?
   bool rounds_ = false;              ///< may products be of integers?

@@ -21,6 +21,7 @@ template <class Arch>
 class flash_tile {
  public:
   static constexpr int rows = tile_shape<Arch>::rows;
+  static constexpr index keys = tile_keys;
 
   /// Scores live only within a key tile: the tiles of a work item share `scores` [tile_keys, rows].
   static flash_tile carve(carver& memory, index head_dim, index v_dim, float* scores) noexcept {

@@ -85,9 +85,10 @@ class rounded_queries {
   float* unit_ = nullptr;                  ///< [rows]
 };
 
-/// The sums of weights and values of one tile of keys: a weight times the scale of a group of
-/// channels is a 16-bit integer, of which a row's largest in the tile becomes 32639 units, and
-/// sums of codes are exact, so that they depend on nothing but the tile's keys.
+/// The sums of weights and values of up to tile_keys keys at a time, from a place that is a multiple
+/// of that on: a weight times the scale of a group of channels is a 16-bit integer, of which a row's
+/// largest among those keys becomes 32639 units, and sums of codes are exact, so that they depend on
+/// nothing but the keys.
 template <class Arch>
 class rounded_pv {
  public:
@@ -108,16 +109,17 @@ class rounded_pv {
     return own;
   }
 
-  /// What multiplies the values of the tile, or null: none are multiplied as integers.
+  /// What multiplies the values, or null: none are multiplied as integers.
   ORIEL_INLINE rounded_functions const* of() const noexcept { return of_; }
   ORIEL_INLINE void clear() noexcept { of_ = nullptr; }
-  /// Begins a tile with keys at `places`, of which some have values that `of` multiplies: the
-  /// others keep the scale 0 and add nothing here.
+  /// Begins with the keys at `places` of their key tile, of which some have values that `of`
+  /// multiplies: the others keep the scale 0 and add nothing here.
   void begin(rounded_functions const* of, range places) noexcept {
     of_ = of;
     groups_ = dim_ / of->group;
-    begin_ = round_down(places.begin, lanes<Arch>);
-    end_ = round_up(places.end, lanes<Arch>);
+    first_ = round_down(places.begin, tile_keys);
+    begin_ = round_down(places.begin - first_, lanes<Arch>);
+    end_ = round_up(places.end - first_, lanes<Arch>);
     each_group([&](index, float* scale, float* zero) ORIEL_INLINE_LAMBDA {
       for (index i = begin_; i < end_; i += lanes<Arch>) {
         store<Arch>(scale + i, broadcast<Arch>(0.0f));
@@ -127,12 +129,13 @@ class rounded_pv {
   }
   /// First the scales of all values, at places from `at` on.
   ORIEL_INLINE void scales(row_slice const& values, index at) const noexcept {
-    of_->scales(values, scale_ + at, zero_ + at, tile_keys);
+    of_->scales(values, scale_ + (at - first_), zero_ + (at - first_), tile_keys);
   }
-  /// Then the weights p [count, tile_keys] of all keys.
-  void weigh(float const* p, int count) noexcept {
+  /// Then the weights of all keys: those of row r are p[r * p_step + place].
+  void weigh(float const* p, index p_step, int count) noexcept {
     find_largest_scales();
-    for (int r = 0; r < count; ++r, p += tile_keys) {
+    p += first_;
+    for (int r = 0; r < count; ++r, p += p_step) {
       if (of_->has_zero) {
         weigh_row<true>(p, r);
       } else {
@@ -143,7 +146,7 @@ class rounded_pv {
   }
   /// Then the values, in any parts.
   ORIEL_INLINE void add(row_slice const& values, index at, int count) const noexcept {
-    rounded_weights const weights{weight_ + at, groups_ * tile_keys, tile_keys};
+    rounded_weights const weights{weight_ + (at - first_), groups_ * tile_keys, tile_keys};
     of_->add(values, weights, count, sum_, dim_);
   }
   /// Last, acc += the sums.
@@ -203,6 +206,7 @@ class rounded_pv {
   rounded_functions const* of_ = nullptr;
   index dim_ = 0;
   index groups_ = 0;
+  index first_ = 0;  ///< the place from which on places are counted here
   index begin_ = 0;  ///< places that are computed with
   index end_ = 0;
   float* scale_ = nullptr;          ///< [groups, tile_keys]

@@ -11,7 +11,7 @@
 
 namespace oriel::inline v0 {
 
-/// A kernel attends with one tile of up to `rows` query rows. Its driver (attention/attend_tiles)
+/// A kernel attends with one tile of up to `rows` query rows, `keys` keys at a time. Its driver (attention/attend_tiles)
 /// walks over the keys and takes these steps:
 ///
 ///   begin(q, count, scale, rounds)         Q = scale * q; no key has been seen
@@ -22,14 +22,15 @@ namespace oriel::inline v0 {
 ///       scores(at)                         S itself, if a score functor changes it
 ///       hide(word, places, count)          S = -inf where a row does not see a key, if any
 ///       absorb(places, count)              m' = max(m, S); P = 2^(S - m'); l and O rescaled
-///       begin_values(places, count, each)  before the values; each(f): f(run, at) for every run
-///       accumulate(run, at, count) ...     O += P V, run by run
-///       end_values(count)
+///       for every tile_keys keys of it
+///         begin_values(places, count, each)  each(f): f(run, at) for every run of values
+///         accumulate(run, at, count) ...     O += P V, run by run
+///         end_values(count)
 ///     end_leaf(count)                      the leaf is merged into the total
 ///   end(state, count)                      m, l and O of the total, row by row
 ///
 /// `count` rows take part. `at` and `places` are places within the key tile, which begins at an
-/// absolute multiple of tile_keys. Runs come in order; how they are cut changes no bit.
+/// absolute multiple of its size, `keys`. Runs come in order; how they are cut changes no bit.
 ///
 /// Optional: `expect(run)` before a key tile names rows that the kernel may prefetch while it
 /// computes; `wants(rows)`, `wants_streams()` and the type `fetch`, all three or none, say how the
@@ -40,6 +41,7 @@ concept tile_kernel = requires(K& k, float const* const* q, int count, kv_run co
                                range places, std::uint64_t const* word,
                                softmax_state<Arch> const& state) {
   { K::rows } -> std::convertible_to<int>;
+  { K::keys } -> std::convertible_to<index>;
   k.begin(q, count, 1.0f, false);
   k.begin_leaf(count);
   k.score(run, at, count);

@@ -6,11 +6,16 @@
 
 namespace oriel::inline v0 {
 
-/// Keys scored before their softmax is taken. Tiles begin at absolute multiples of it.
+/// Keys that the row-lane kernel scores before it takes their softmax. Key tiles begin at absolute
+/// multiples of it.
 inline constexpr index tile_keys = 128;
+/// The same of the decode kernel. Where registers are short, its memory waits whenever keys and
+/// values take turns (Zen 3).
+template <class Arch>
+inline constexpr index decode_keys = lanes<Arch> < 16 ? 4 * tile_keys : tile_keys;
 /// Keys after which a softmax state starts anew and is merged; leaves begin at absolute multiples.
 inline constexpr index leaf_keys = 1024;
-static_assert(leaf_keys % tile_keys == 0);
+static_assert(leaf_keys % (4 * tile_keys) == 0);
 
 /// A row tile of the row-lane kernel is up to 3 registers wide. `depth` x `vectors` accumulators,
 /// that many loads and a broadcast fill the register file: 28 of 32 registers, or all 16.
