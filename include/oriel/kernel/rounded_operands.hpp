@@ -85,10 +85,10 @@ class rounded_queries {
   float* unit_ = nullptr;                  ///< [rows]
 };
 
-/// The sums of weights and values of up to tile_keys keys at a time, from a place that is a multiple
-/// of that on: a weight times the scale of a group of channels is a 16-bit integer, of which a row's
-/// largest among those keys becomes 32639 units, and sums of codes are exact, so that they depend on
-/// nothing but the keys.
+/// The sums of weights and values of up to tile_keys keys at a time, from a multiple of that on: a
+/// weight times the scale of a group of channels is a 16-bit integer, of which a row's largest for
+/// those keys becomes 32639 units, and sums of codes are exact, so that they depend on nothing but
+/// the keys.
 template <class Arch>
 class rounded_pv {
  public:

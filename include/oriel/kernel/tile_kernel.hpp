@@ -11,8 +11,8 @@
 
 namespace oriel::inline v0 {
 
-/// A kernel attends with one tile of up to `rows` query rows, `keys` keys at a time. Its driver (attention/attend_tiles)
-/// walks over the keys and takes these steps:
+/// A kernel attends with one tile of up to `rows` query rows, `keys` keys at a time. Its driver
+/// (attention/attend_tiles) walks over the keys and takes these steps:
 ///
 ///   begin(q, count, scale, rounds)         Q = scale * q; no key has been seen
 ///   for every leaf of keys that the rows reach
