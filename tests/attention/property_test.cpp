@@ -442,7 +442,7 @@ class property_case {
               : how < 8  ? d.between(1, 3)
               : how < 12 ? d.between(1, 20)
                          : d.between(1, 70);
-    c.kv_len = how == 1 ? 0 : how < 4 ? d.between(1, 1100) : d.between(1, 300);
+    c.kv_len = how == 1 ? 0 : how < 6 ? d.between(1, 1100) : d.between(1, 300);
     c.kv_heads = d.between(1, 3);
     c.q_heads = c.kv_heads * d.between(1, 5);
     c.head_dim = d.between(1, 40);

@@ -239,13 +239,14 @@ TYPED_TEST(Rounding, ARowDoesNotDependOnTheOthers) {
 TYPED_TEST(Rounding, ReadsOnlyWhatIsSeen) {
   using k_codec = codec_of<typename TestFixture::k_name>;
   using v_codec = codec_of<typename TestFixture::v_name>;
-  problem const p({.q_len = 1, .kv_len = 400, .q_heads = 2, .kv_heads = 1, .head_dim = 128});
-  std::vector<std::uint8_t> seen(400);
-  for (std::size_t i = 0; i < seen.size(); ++i) seen[i] = i % 7 < 3 || (i > 120 && i < 300);
+  problem const p({.q_len = 1, .kv_len = 700, .q_heads = 2, .kv_heads = 1, .head_dim = 128});
+  std::vector<std::uint8_t> seen(700);
+  for (std::size_t i = 0; i < seen.size(); ++i)
+    seen[i] = i % 7 < 3 || (i > 120 && i < 300) || (i > 490 && i < 530);
   auto const fill = [&]<class Codec>(Codec, tensor const& from, unsigned char hidden) {
     index const bytes = Codec::row_bytes(128);
-    std::vector<std::byte> all(static_cast<std::size_t>(400 * bytes), std::byte(hidden));
-    for (index i = 0; i < 400; ++i) {
+    std::vector<std::byte> all(static_cast<std::size_t>(700 * bytes), std::byte(hidden));
+    for (index i = 0; i < 700; ++i) {
       std::byte* const to = all.data() + i * bytes;
       if (seen[static_cast<std::size_t>(i)] != 0) {
         Codec{}.template encode<default_arch>(from.view.row(i, 0), 128, 0, to);
@@ -257,11 +258,11 @@ TYPED_TEST(Rounding, ReadsOnlyWhatIsSeen) {
     auto const k = fill(k_codec{}, p.k, hidden);
     auto const v = fill(v_codec{}, p.v, hidden);
     attention call = p.call();
-    call.kv = contiguous(coded_view<k_codec>(k.data(), 400, 1, 128, k_codec::row_bytes(128),
+    call.kv = contiguous(coded_view<k_codec>(k.data(), 700, 1, 128, k_codec::row_bytes(128),
                                              k_codec::row_bytes(128)),
-                         coded_view<v_codec>(v.data(), 400, 1, 128, v_codec::row_bytes(128),
+                         coded_view<v_codec>(v.data(), 700, 1, 128, v_codec::row_bytes(128),
                                              v_codec::row_bytes(128)));
-    call.mask = dense_mask(seen.data(), {399, 400}, {0, 400}, 400);
+    call.mask = dense_mask(seen.data(), {699, 700}, {0, 700}, 700);
     if (hidden == 0) expect_near(call);
     return attend_anew(faster(call)).bits();
   };
@@ -282,15 +283,15 @@ TYPED_TEST(Rounding, BlocksMayBeChosen) {
 }
 
 TYPED_TEST(Rounding, FreshRowsAreWithinTheBoundToo) {
-  attention_case const c{.q_len = 3, .kv_len = 303, .q_heads = 2, .kv_heads = 2, .head_dim = 128};
+  attention_case const c{.q_len = 3, .kv_len = 603, .q_heads = 2, .kv_heads = 2, .head_dim = 128};
   problem const p(c);
-  cache_shape const shape{.window = 303, .kv_heads = 2, .head_dim = 128};
+  cache_shape const shape{.window = 603, .kv_heads = 2, .head_dim = 128};
   using cache = rolling_cache<typename TestFixture::k_name, typename TestFixture::v_name>;
   aligned_memory bytes(cache::required_bytes(shape));
   cache ring(bytes, shape);
-  ASSERT_TRUE(ring.append(p.k.view.slice({0, 300}), p.v.view.slice({0, 300})).ok());
+  ASSERT_TRUE(ring.append(p.k.view.slice({0, 600}), p.v.view.slice({0, 600})).ok());
   attention call = p.call();
-  call.kv = joined(ring, p.k.view.slice({300, 303}), p.v.view.slice({300, 303}));
+  call.kv = joined(ring, p.k.view.slice({600, 603}), p.v.view.slice({600, 603}));
   expect_near(call);
 }
 

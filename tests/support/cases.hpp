@@ -65,10 +65,10 @@ inline std::vector<attention_case> attention_cases() {
   using c = attention_case;
   using sizes = std::initializer_list<index>;
   sizes const dims{1, 3, 16, 33, 64, 80, 128, 256};
-  sizes const key_counts{0, 1, 127, 128, 129, 1023, 1024, 1025, 2050};
+  sizes const key_counts{0, 1, 127, 128, 129, 511, 512, 513, 1023, 1024, 1025, 2050};
   sizes const windows{1, 2, 63, 64, 65, 1000};
   c const prefill{.q_len = 49, .kv_len = 140, .q_heads = 4, .kv_heads = 2, .head_dim = 24};
-  c const decode{.q_len = 1, .kv_len = 300, .q_heads = 6, .kv_heads = 2, .head_dim = 40};
+  c const decode{.q_len = 1, .kv_len = 560, .q_heads = 6, .kv_heads = 2, .head_dim = 40};
   auto const with = [](c one, auto change) {
     change(one);
     return one;

@@ -82,7 +82,7 @@ ORIEL_INLINE key_ranges leaves_of(key_ranges const& keys) noexcept {
   return all;
 }
 
-/// What a tile costs, in passes of a decode tile over a tile of keys. Rows that choose at most
+/// What a tile costs, in passes of a decode tile over tile_keys keys. Rows that choose at most
 /// `chosen` keys cost no more.
 template <class Arch>
 ORIEL_INLINE index cost_of(row_cut const& cut, row_tile const& rows, key_ranges const& reach,
