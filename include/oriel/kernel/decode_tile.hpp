@@ -2,7 +2,6 @@
 // The decode kernel: a few rows against many keys. Bound by memory.
 #pragma once
 
-#include <bit>
 #include <utility>
 
 #include "oriel/cache/source.hpp"
@@ -134,7 +133,7 @@ class decode_tile {
     for (index i = 0; i < places.size(); ++i) {
       for (std::uint64_t hidden = ~word[i] & ~(~std::uint64_t{0} << count); hidden != 0;
            hidden &= hidden - 1) {
-        s[std::countr_zero(hidden) * keys + i] = -infinity;
+        s[__builtin_ctzll(hidden) * keys + i] = -infinity;
       }
     }
   }
