@@ -10,10 +10,6 @@
 
 namespace oriel::inline v0 {
 
-/// Are registers shorter than a cache line?
-template <class Arch>
-inline constexpr bool has_short_registers = lanes<Arch> < 16;
-
 /// Rows of q that products take at a time, at most: dot_rows needs a lane for each, and more sums
 /// don't stay in 16 registers.
 template <class Arch>

@@ -12,7 +12,7 @@ inline constexpr index tile_keys = 128;
 /// The same of the decode kernel. Where registers are short, its memory waits whenever keys and
 /// values take turns (Zen 3).
 template <class Arch>
-inline constexpr index decode_keys = lanes<Arch> < 16 ? 4 * tile_keys : tile_keys;
+inline constexpr index decode_keys = has_short_registers<Arch> ? 4 * tile_keys : tile_keys;
 /// Keys after which a softmax state starts anew and is merged; leaves begin at absolute multiples.
 inline constexpr index leaf_keys = 1024;
 static_assert(leaf_keys % (4 * tile_keys) == 0);

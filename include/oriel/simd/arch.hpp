@@ -26,6 +26,10 @@ using vec = xsimd::batch<float, Arch>;
 template <class Arch>
 inline constexpr int lanes = static_cast<int>(vec<Arch>::size);
 
+/// Are registers shorter than a cache line?
+template <class Arch>
+inline constexpr bool has_short_registers = lanes<Arch> < 16;
+
 /// Numbers that a V holds: a register of floats, or one double.
 template <class V>
 inline constexpr int lanes_of = 1;
