@@ -81,10 +81,11 @@ message(STATUS "oriel: programs are built for ${ORIEL_BUILD_ISA} (${ORIEL_BUILD_
 # --- the warnings --------------------------------------------------------------------------------
 # -Wconversion without -Wsign-conversion (clang's includes it): indices are signed throughout, sizes
 # of the standard library are not. Designated initialisers leave members to their defaults by design,
-# and a constructor's parameter may be named as the member that it initialises (as in clang's -Wshadow).
+# and a constructor's parameter may be named as the member that it initialises (as in clang's -Wshadow,
+# which is not for test files compiled as one: each may use a name that another has outside functions).
 target_compile_options(oriel_warnings INTERFACE
   -Wall -Wextra -Wpedantic -Wundef -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
-  $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,-Wshadow>
+  $<IF:$<CXX_COMPILER_ID:GNU>,-Wshadow=local,$<$<NOT:$<BOOL:$<TARGET_PROPERTY:UNITY_BUILD>>>:-Wshadow>>
   # g++ 12 sees faults in its own std::string + char (GCC bug 105651) and AVX-512 intrinsics (105593),
   # which Eigen and xsimd use.
   $<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-restrict>
@@ -99,10 +100,14 @@ target_compile_options(oriel_warnings INTERFACE
 set(ORIEL_KERNEL_FLAGS "" CACHE STRING "Further flags of what is compiled once, in a release build")
 set(ORIEL_CALLER_FLAGS -O1 CACHE STRING
     "Further flags of what only calls it, in a release build: a third of the time to compile")
+set(ORIEL_QUICK_FLAGS -O0 CACHE STRING
+    "Those of tests that run for a shorter time than they take to compile, instead")
 set(oriel_has_kernels $<$<CONFIG:Release>:${ORIEL_KERNEL_FLAGS}>)
 set(oriel_calls_kernels $<$<CONFIG:Release>:${ORIEL_CALLER_FLAGS}>)
 # And of tests: what they call need not be inlined, which halves the time to compile once more.
-set(oriel_tests_kernels ${oriel_calls_kernels} -DORIEL_INLINE=inline -DORIEL_INLINE_LAMBDA=)
+set(oriel_not_inlined -DORIEL_INLINE=inline -DORIEL_INLINE_LAMBDA=)
+set(oriel_tests_kernels ${oriel_calls_kernels} ${oriel_not_inlined})
+set(oriel_runs_shortly $<$<CONFIG:Release>:${ORIEL_QUICK_FLAGS}> ${oriel_not_inlined})
 set(oriel_compiled_once "${CMAKE_CURRENT_LIST_DIR}/compiled_once")
 add_library(oriel_compiled_once STATIC EXCLUDE_FROM_ALL
   "${oriel_compiled_once}/run_task.cpp"

@@ -20,12 +20,12 @@ if(NOT message)
   message(FATAL_ERROR "${SOURCE} has no line \"// message: ...\"")
 endif()
 
-execute_process(COMMAND ${COMPILE} -c "${SOURCE}" -o /dev/null
+execute_process(COMMAND ${COMPILE} -fsyntax-only "${SOURCE}"
                 RESULT_VARIABLE failed ERROR_VARIABLE output)
 if(failed)
   message(FATAL_ERROR "The right use does not compile either:\n${output}")
 endif()
-execute_process(COMMAND ${COMPILE} ${flags} -DORIEL_MISUSE -c "${SOURCE}" -o /dev/null
+execute_process(COMMAND ${COMPILE} ${flags} -DORIEL_MISUSE -fsyntax-only "${SOURCE}"
                 RESULT_VARIABLE failed ERROR_VARIABLE output)
 if(NOT failed)
   message(FATAL_ERROR "The misuse compiles.")
